@@ -1,0 +1,213 @@
+"""How text becomes token ids: one rule for training, ranking and the exported artifact. Needs numpy and tokenizers only."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+PUNCTUATION: tuple[str, ...] = tuple(string.punctuation)
+
+
+class Tokens(NamedTuple):
+    """A padded batch of token sequences.
+
+    Shape:
+        input_ids: int64 ``[batch, tokens]``.
+        attention_mask: int64 ``[batch, tokens]``, 1 = the encoder attends to it.
+        token_type_ids: int64 ``[batch, tokens]``, 1 = the second text of a pair.
+        scored: bool ``[batch, tokens]``, True = takes part in MaxSim.
+    """
+
+    input_ids: np.ndarray
+    attention_mask: np.ndarray
+    token_type_ids: np.ndarray
+    scored: np.ndarray
+
+    def groups(self, size: int) -> list[Tokens]:
+        """Cut into runs of ``size`` rows, each trimmed to its own longest row."""
+        runs = [Tokens(*(field[start : start + size] for field in self)) for start in range(0, len(self.input_ids), size)]
+        return [run.trimmed() for run in runs]
+
+    def trimmed(self) -> Tokens:
+        """Drop the columns that no row attends to or scores."""
+        used = (self.attention_mask.astype(bool) | self.scored).any(axis=0)
+        width = max(int(np.flatnonzero(used)[-1]) + 1, 1) if used.any() else 1
+        return Tokens(*(field[:, :width] for field in self))
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens a row that the encoder attends to, int64 ``[batch]``."""
+        return self.attention_mask.sum(axis=1)
+
+
+@dataclass(frozen=True)
+class PairTokenizer:
+    """Tokenizes (query, document) pairs for a cross-encoder: ``[CLS] query [SEP] document [SEP]``.
+
+    Args:
+        tokenizer: a ``tokenizers.Tokenizer`` (``AutoTokenizer(...).backend_tokenizer``).
+        max_length: tokens of a whole pair; only the document is cut.
+        query_length: tokens of a query without the special ones; longer queries are cut.
+        pad_id: the id that fills short rows.
+    """
+
+    tokenizer: Tokenizer = field(repr=False)
+    max_length: int = 256
+    query_length: int = 64
+    pad_id: int = 0
+
+    def __post_init__(self) -> None:
+        _unbounded(self.tokenizer)
+        special = self.tokenizer.num_special_tokens_to_add(True)
+        if self.query_length < 1 or self.max_length < self.query_length + special + 1:
+            raise ValueError(
+                f"max_length={self.max_length} leaves no room for a document after a query of "
+                f"query_length={self.query_length} and {special} special tokens: raise max_length or lower query_length"
+            )
+
+    def __call__(self, queries: Sequence[str], documents: Sequence[str]) -> Tokens:
+        """Tokenize pair i = (``queries[i]``, ``documents[i]``)."""
+        if len(queries) != len(documents):
+            raise ValueError(f"queries and documents pair up: got {len(queries)} and {len(documents)}")
+        tokenizer = self.tokenizer
+        texts = list(dict.fromkeys(queries))
+        known = dict(zip(texts, tokenizer.encode_batch(texts, add_special_tokens=False), strict=True))
+        for query in known.values():
+            query.truncate(self.query_length)
+        room = self.max_length - tokenizer.num_special_tokens_to_add(True)
+        pairs = []
+        for query, document in zip(queries, tokenizer.encode_batch(list(documents), add_special_tokens=False), strict=True):
+            document.truncate(room - len(known[query].ids))
+            pairs.append(tokenizer.post_process(known[query], document))
+        return _pad([pair.ids for pair in pairs], pad_id=self.pad_id, types=[_segments(pair) for pair in pairs])
+
+    def settings(self) -> dict[str, Any]:
+        """What an artifact must record to tokenize the same way."""
+        return {"max_length": self.max_length, "query_length": self.query_length, "pad_id": self.pad_id}
+
+
+@dataclass(frozen=True)
+class LateInteractionRules:
+    """The settings of a ColBERT tokenizer, as an artifact records them.
+
+    Args:
+        query_prefix: text of the one token put after ``[CLS]`` in queries; empty for none.
+        document_prefix: the same for documents.
+        query_length: tokens of a query, special ones included.
+        document_length: tokens of a document, special ones included.
+        query_expansion: fill queries with ``[MASK]`` up to ``query_length``; the fill takes part in MaxSim.
+        attend_to_expansion: let the encoder attend to the fill.
+        skip_words: document tokens left out of MaxSim (punctuation).
+    """
+
+    query_prefix: str = ""
+    document_prefix: str = ""
+    query_length: int = 32
+    document_length: int = 180
+    query_expansion: bool = True
+    attend_to_expansion: bool = False
+    skip_words: tuple[str, ...] = PUNCTUATION
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self) | {"skip_words": list(self.skip_words)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> LateInteractionRules:
+        """The inverse of :meth:`to_dict`."""
+        return cls(**{**values, "skip_words": tuple(values.get("skip_words", PUNCTUATION))})
+
+
+@dataclass(frozen=True)
+class LateInteractionTokenizer:
+    """Tokenizes queries and documents for ColBERT.
+
+    Args:
+        tokenizer: a ``tokenizers.Tokenizer`` whose vocabulary holds the prefixes.
+        rules: lengths, prefixes, expansion, skip list.
+        mask_id: the id that expands queries.
+        pad_id: the id that fills short documents.
+    """
+
+    tokenizer: Tokenizer = field(repr=False)
+    rules: LateInteractionRules
+    mask_id: int
+    pad_id: int = 0
+
+    def __post_init__(self) -> None:
+        _unbounded(self.tokenizer)
+        for name, prefix in (("query_prefix", self.rules.query_prefix), ("document_prefix", self.rules.document_prefix)):
+            if prefix and self.tokenizer.token_to_id(prefix) is None:
+                raise ValueError(f"{name}={prefix!r} is no token of this vocabulary: add it, or choose one that is")
+
+    def queries(self, texts: Sequence[str]) -> Tokens:
+        """Tokenize queries, expanded to ``query_length`` where the rules say so."""
+        rules = self.rules
+        rows = self._encode(texts, rules.query_prefix, rules.query_length)
+        if not rules.query_expansion:
+            return _pad(rows, pad_id=self.pad_id)
+        lengths = np.array([len(row) for row in rows])
+        tokens = _pad(rows, pad_id=self.mask_id, width=rules.query_length)
+        position = np.arange(rules.query_length)[None, :]
+        attended = np.ones_like(tokens.input_ids) if rules.attend_to_expansion else (position < lengths[:, None])
+        return tokens._replace(attention_mask=attended.astype(np.int64), scored=np.ones_like(tokens.scored))
+
+    def documents(self, texts: Sequence[str]) -> Tokens:
+        """Tokenize documents; tokens of the skip list are attended to but not scored."""
+        rules = self.rules
+        tokens = _pad(self._encode(texts, rules.document_prefix, rules.document_length), pad_id=self.pad_id)
+        return tokens._replace(scored=tokens.scored & ~np.isin(tokens.input_ids, self.skip_ids))
+
+    @property
+    def skip_ids(self) -> np.ndarray:
+        """Ids of the skip list that the vocabulary holds, int64."""
+        ids = (self.tokenizer.token_to_id(word) for word in self.rules.skip_words)
+        return np.array([token for token in ids if token is not None], dtype=np.int64)
+
+    def _encode(self, texts: Sequence[str], prefix: str, length: int) -> list[list[int]]:
+        marker = [self.tokenizer.token_to_id(prefix)] if prefix else []
+        room = length - len(marker) - self.tokenizer.num_special_tokens_to_add(False)
+        rows = []
+        for encoding in self.tokenizer.encode_batch(list(texts), add_special_tokens=False):
+            encoding.truncate(room)
+            ids = self.tokenizer.post_process(encoding).ids
+            rows.append([*ids[:1], *marker, *ids[1:]])
+        return rows
+
+
+def _unbounded(tokenizer: Tokenizer) -> None:
+    """Switch off the tokenizer's own padding and cutting, once, so that no call has to change its state."""
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+
+
+def _segments(pair: Encoding) -> list[int]:
+    """Segment of each token: the tokenizer's own types, or, where it gives all zeros (RoBERTa), from the pair's sides."""
+    if any(pair.type_ids):
+        return pair.type_ids
+    sides = pair.sequence_ids
+    first = sides.index(1) if 1 in sides else len(sides)
+    return [int(position >= first) for position in range(len(sides))]
+
+
+def _pad(
+    rows: list[list[int]], *, pad_id: int, types: list[list[int]] | None = None, width: int | None = None
+) -> Tokens:
+    width = width or max((len(row) for row in rows), default=1)
+    shape = (len(rows), width)
+    input_ids = np.full(shape, pad_id, dtype=np.int64)
+    attention = np.zeros(shape, dtype=np.int64)
+    token_type_ids = np.zeros(shape, dtype=np.int64)
+    for position, row in enumerate(rows):
+        input_ids[position, : len(row)] = row
+        attention[position, : len(row)] = 1
+        if types is not None:
+            token_type_ids[position, : len(row)] = types[position]
+    return Tokens(input_ids, attention, token_type_ids, attention.astype(bool))
