@@ -38,8 +38,13 @@ def require(module: str, extra: str) -> ModuleType:
         raise MissingExtraError(f'{name} is not installed: pip install "rankgrad[{extra}]"') from error
 
 
-def check_texts(texts: Sequence[str], what: str) -> None:
+def check_texts(texts: Sequence[str], what: str, *, allow_blank: bool = False) -> None:
     """Refuse a bare string, an empty batch, a value that is no string, and a text without a visible character.
+
+    Args:
+        texts: the batch.
+        what: the name of one item in messages.
+        allow_blank: accept texts without a visible character (collections hold empty documents).
 
     Raises:
         TypeError: for a bare string or an item that is no string.
@@ -58,5 +63,5 @@ def check_texts(texts: Sequence[str], what: str) -> None:
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"{what} {position} (counting from 0): expected a string, got {type(text).__name__}")
-        if not text.strip():
+        if not allow_blank and not text.strip():
             raise InputError(f"{what} {position} (counting from 0) is empty: give it at least one word")

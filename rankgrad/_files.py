@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rankgrad._checks import InputError
+
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
@@ -46,10 +48,28 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         yield temporary
         if path.exists():
             os.replace(path, retired)
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            if retired.exists():
+                os.replace(retired, path)
+            raise
+        shutil.rmtree(retired, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(retired, ignore_errors=True)
+
+
+def check_replaceable(path: str | Path, marker: str) -> None:
+    """Refuse to replace a folder that was not written by us: one that holds files but no ``marker``.
+
+    Raises:
+        InputError: naming the folder and the remedy.
+    """
+    path = Path(path)
+    if path.is_dir() and any(path.iterdir()) and not (path / marker).is_file():
+        raise InputError(f"{path} holds other files (no {marker}) and would be replaced: name a new or empty folder")
+    if path.is_file():
+        raise InputError(f"{path} is a file: name a folder")
 
 
 def _umask() -> int:

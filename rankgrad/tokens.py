@@ -1,4 +1,4 @@
-"""How text becomes token ids: one rule for training, ranking and the exported artifact. Needs numpy and tokenizers only."""
+"""How text becomes token ids: one rule for training, ranking and the artifact. Needs numpy and tokenizers only."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Tokens(NamedTuple):
 
     def groups(self, size: int) -> list[Tokens]:
         """Cut into runs of ``size`` rows, each trimmed to its own longest row."""
-        runs = [Tokens(*(field[start : start + size] for field in self)) for start in range(0, len(self.input_ids), size)]
-        return [run.trimmed() for run in runs]
+        starts = range(0, len(self.input_ids), size)
+        return [Tokens(*(field[start : start + size] for field in self)).trimmed() for start in starts]
 
     def trimmed(self) -> Tokens:
         """Drop the columns that no row attends to or scores."""
@@ -83,7 +83,8 @@ class PairTokenizer:
             query.truncate(self.query_length)
         room = self.max_length - tokenizer.num_special_tokens_to_add(True)
         pairs = []
-        for query, document in zip(queries, tokenizer.encode_batch(list(documents), add_special_tokens=False), strict=True):
+        encoded = tokenizer.encode_batch(list(documents), add_special_tokens=False)
+        for query, document in zip(queries, encoded, strict=True):
             document.truncate(room - len(known[query].ids))
             pairs.append(tokenizer.post_process(known[query], document))
         return _pad([pair.ids for pair in pairs], pad_id=self.pad_id, types=[_segments(pair) for pair in pairs])
@@ -143,7 +144,8 @@ class LateInteractionTokenizer:
 
     def __post_init__(self) -> None:
         _unbounded(self.tokenizer)
-        for name, prefix in (("query_prefix", self.rules.query_prefix), ("document_prefix", self.rules.document_prefix)):
+        rules = self.rules
+        for name, prefix in (("query_prefix", rules.query_prefix), ("document_prefix", rules.document_prefix)):
             if prefix and self.tokenizer.token_to_id(prefix) is None:
                 raise ValueError(f"{name}={prefix!r} is no token of this vocabulary: add it, or choose one that is")
 
@@ -189,7 +191,7 @@ def _unbounded(tokenizer: Tokenizer) -> None:
 
 
 def _segments(pair: Encoding) -> list[int]:
-    """Segment of each token: the tokenizer's own types, or, where it gives all zeros (RoBERTa), from the pair's sides."""
+    """Segment of each token: the tokenizer's own types, or, where those are all zero (RoBERTa), the pair's sides."""
     if any(pair.type_ids):
         return pair.type_ids
     sides = pair.sequence_ids

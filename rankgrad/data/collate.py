@@ -1,0 +1,200 @@
+"""Turns candidate lists into token batches without padded work; runs in the loader's workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rankgrad._checks import InputError
+from rankgrad.data.records import CandidateList, pad_rows
+from rankgrad.tokens import LateInteractionTokenizer, PairTokenizer, Tokens
+
+
+class TextTokens(NamedTuple):
+    """A padded group of token sequences.
+
+    Shape:
+        input_ids: int64 ``[rows, tokens]``.
+        attention_mask: int64 ``[rows, tokens]``, 1 = the encoder attends to it.
+        token_type_ids: int64 ``[rows, tokens]``, 1 = the second text of a pair.
+        scored: bool ``[rows, tokens]``, True = takes part in MaxSim.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    token_type_ids: Tensor
+    scored: Tensor
+
+
+class PairFeatures(NamedTuple):
+    """The distinct (query, document) pairs of a batch, in groups of similar length.
+
+    Shape:
+        groups: every group has its own width.
+        slots: int64 ``[queries, candidates]``: the row, counted through the groups, of each candidate; 0 where masked.
+    """
+
+    groups: list[TextTokens]
+    slots: Tensor
+
+
+class LateInteractionFeatures(NamedTuple):
+    """The queries of a batch, and its distinct documents in groups of similar length.
+
+    Shape:
+        queries: one row a list.
+        documents: every group has its own width.
+        slots: int64 ``[queries, candidates]``: the row, counted through the groups, of each candidate; 0 where masked.
+            None: every document, in the order of the groups, is a candidate of every query.
+    """
+
+    queries: TextTokens
+    documents: list[TextTokens]
+    slots: Tensor | None
+
+
+class ListBatch(NamedTuple):
+    """What a model scores and a loss judges.
+
+    Shape:
+        labels: float32 ``[queries, candidates]``, 0 where masked.
+        mask: bool ``[queries, candidates]``, True = a real candidate.
+        teacher_scores: float32 ``[queries, candidates]``, 0 where masked, or None.
+        judged: float32 ``[queries, judged]``, the grades of all judged documents padded with 0, or None where the
+            candidates hold them all.
+    """
+
+    features: PairFeatures | LateInteractionFeatures
+    labels: Tensor
+    mask: Tensor
+    teacher_scores: Tensor | None
+    judged: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class ListCollate:
+    """Tokenizes a batch of candidate lists.
+
+    A text that occurs more than once is tokenized and encoded once. The distinct rows are sorted by length and cut into
+    groups, each as wide as its own longest row; ``slots`` leads back to the lists.
+
+    Args:
+        tokenizer: of the model; it decides between pairs and late interaction.
+        in_batch_negatives: let the documents of all lists be candidates of every query (late interaction only); columns
+            are then the distinct documents in the order of the groups. A document that a list grades above 0 is no
+            candidate of another list with the same query. Teacher scores are left out: no teacher saw those pairs.
+        group_size: rows of a group.
+
+    Raises:
+        InputError: for in-batch negatives with pairs, a group size below 1, an empty batch, or a batch in which
+            only some lists have teacher scores.
+
+    Example:
+        >>> from tokenizers import Tokenizer, models
+        >>> tokenizer = Tokenizer(models.WordLevel({"Norway": 1, "Oslo": 2, "Rome": 3}, unk_token="Norway"))
+        >>> collate = ListCollate(PairTokenizer(tokenizer, max_length=8, query_length=2))
+        >>> batch = collate([CandidateList("Norway", ("Rome", "Oslo", "Rome"), (0.0, 1.0, 0.0))])
+        >>> batch.features.groups[0].input_ids.tolist(), batch.features.slots.tolist()
+        ([[1, 3], [1, 2]], [[0, 1, 0]])
+    """
+
+    tokenizer: PairTokenizer | LateInteractionTokenizer
+    in_batch_negatives: bool = False
+    group_size: int = 8
+
+    def __post_init__(self) -> None:
+        if self.in_batch_negatives and isinstance(self.tokenizer, PairTokenizer):
+            raise InputError(
+                "in_batch_negatives=True would score every query with every document of the batch, a forward pass a "
+                "pair: use it with a late-interaction model, or give a cross-encoder more negatives"
+            )
+        if self.group_size < 1:
+            raise InputError(f"group_size={self.group_size}: a group needs at least one row")
+
+    def __call__(self, lists: Sequence[CandidateList]) -> ListBatch:
+        """Make one batch of the lists."""
+        if not lists:
+            raise InputError("an empty batch: pass at least one candidate list")
+        judged = _judged(lists)
+        if isinstance(self.tokenizer, PairTokenizer):
+            pairs = [[(one.query, document) for document in one.documents] for one in lists]
+            distinct = list(dict.fromkeys(pair for row in pairs for pair in row))
+            tokens = self.tokenizer([query for query, _ in distinct], [document for _, document in distinct])
+            groups, place = self._grouped(tokens)
+            slots = _slots(pairs, dict(zip(distinct, place, strict=True)))
+            return _in_lists(lists, PairFeatures(groups, slots), judged)
+
+        texts = list(dict.fromkeys(document for one in lists for document in one.documents))
+        documents, place = self._grouped(self.tokenizer.documents(texts))
+        row_of = dict(zip(texts, place, strict=True))
+        queries = self._queries(self.tokenizer, [one.query for one in lists])
+        if self.in_batch_negatives:
+            labels, mask = _all_columns(lists, row_of)
+            return ListBatch(LateInteractionFeatures(queries, documents, None), labels, mask, None, judged)
+        slots = _slots([one.documents for one in lists], row_of)
+        return _in_lists(lists, LateInteractionFeatures(queries, documents, slots), judged)
+
+    def _grouped(self, tokens: Tokens) -> tuple[list[TextTokens], list[int]]:
+        """The rows by length in groups, and the place of each row in that order."""
+        order = np.argsort(tokens.lengths, kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        groups = Tokens(*(field[order] for field in tokens)).groups(self.group_size)
+        return [_as_tensors(group) for group in groups], place.tolist()
+
+    @staticmethod
+    def _queries(tokenizer: LateInteractionTokenizer, texts: list[str]) -> TextTokens:
+        distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        rows = [distinct[text] for text in texts]
+        return _as_tensors(Tokens(*(field[rows] for field in tokenizer.queries(list(distinct)))))
+
+
+def _as_tensors(tokens: Tokens) -> TextTokens:
+    return TextTokens(*(torch.from_numpy(np.ascontiguousarray(field)) for field in tokens))
+
+
+def _slots(rows: Sequence[Sequence[object]], place: dict) -> Tensor:
+    slots = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
+    for position, row in enumerate(rows):
+        slots[position, : len(row)] = [place[item] for item in row]
+    return torch.from_numpy(slots)
+
+
+def _in_lists(
+    lists: Sequence[CandidateList], features: PairFeatures | LateInteractionFeatures, judged: Tensor | None
+) -> ListBatch:
+    """Each list's own documents as its columns."""
+    labels = torch.from_numpy(pad_rows([one.labels for one in lists]))
+    lengths = np.array([len(one.documents) for one in lists])
+    mask = torch.from_numpy(np.arange(labels.shape[1])[None, :] < lengths[:, None])
+    scores = [one.teacher_scores for one in lists if one.teacher_scores is not None]
+    if scores and len(scores) != len(lists):
+        raise InputError(f"teacher_scores: {len(scores)} of {len(lists)} lists have them; give them to all or to none")
+    return ListBatch(features, labels, mask, torch.from_numpy(pad_rows(scores)) if scores else None, judged)
+
+
+def _all_columns(lists: Sequence[CandidateList], row_of: dict[str, int]) -> tuple[Tensor, Tensor]:
+    """Every distinct document as a column of every query."""
+    labels = np.zeros((len(lists), len(row_of)), dtype=np.float32)
+    mask = np.ones(labels.shape, dtype=bool)
+    relevant: dict[str, list[int]] = {}
+    for one in lists:
+        graded = zip(one.documents, one.labels, strict=True)
+        relevant.setdefault(one.query, []).extend(row_of[document] for document, label in graded if label > 0)
+    for position, one in enumerate(lists):
+        columns = [row_of[document] for document in one.documents]
+        mask[position, relevant[one.query]] = False
+        mask[position, columns] = True
+        np.maximum.at(labels[position], columns, np.asarray(one.labels, dtype=np.float32))
+    return torch.from_numpy(labels), torch.from_numpy(mask)
+
+
+def _judged(lists: Sequence[CandidateList]) -> Tensor | None:
+    if all(one.judged is None for one in lists):
+        return None
+    return torch.from_numpy(pad_rows([one.labels if one.judged is None else one.judged for one in lists]))

@@ -1,0 +1,90 @@
+"""Training examples and teacher scores from JSONL files (plain or ``.gz``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rankgrad._checks import InputError
+from rankgrad.data._lines import finite, numbers_field, read_objects, text_field, texts_field
+from rankgrad.data.records import CandidateList, Run
+
+
+def read_triples(path: str | Path) -> Iterator[CandidateList]:
+    """Lines ``{"query": ..., "positive": ..., "negative": ...}``; ``negative`` is a text or a list of texts.
+
+    Returns:
+        lists with the positive (label 1) first, one at a time.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        InputError: for a line that cannot be used, with ``file:line``.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "triples.jsonl"
+        >>> _ = file.write_text('{"query": "capital of France", "positive": "Paris", "negative": ["Rome", "Oslo"]}')
+        >>> next(read_triples(file)).labels
+        (1.0, 0.0, 0.0)
+    """
+    for record, where in read_objects(path):
+        if isinstance(record.get("negative"), str):
+            record["negative"] = [record["negative"]]
+        negatives = texts_field(record, "negative", where)
+        documents = (text_field(record, "positive", where), *negatives)
+        yield CandidateList(text_field(record, "query", where), documents, (1.0, *(0.0 for _ in negatives)))
+
+
+def read_lists(path: str | Path) -> Iterator[CandidateList]:
+    """Lines ``{"query": ..., "documents": [...], "labels": [...], "teacher_scores": [...]}``; the last may be left out.
+
+    Returns:
+        the lists, one at a time.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        InputError: for a line that cannot be used, with ``file:line``.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "lists.jsonl"
+        >>> _ = file.write_text('{"query": "capital of France", "documents": ["Rome", "Paris"], "labels": [0, 1]}')
+        >>> next(read_lists(file)).labels
+        (0.0, 1.0)
+    """
+    for record, where in read_objects(path):
+        query = text_field(record, "query", where)
+        documents = texts_field(record, "documents", where)
+        labels = numbers_field(record, "labels", where)
+        taught = record.get("teacher_scores") is not None
+        teacher_scores = numbers_field(record, "teacher_scores", where) if taught else None
+        try:
+            yield CandidateList(query, documents, labels, teacher_scores)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+
+
+def read_teacher_scores(path: str | Path) -> Run:
+    """Lines ``{"query": id, "document": id, "score": number}``: how another ranker scored the pairs.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        InputError: for a line that cannot be used, or a pair scored twice, with ``file:line``.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "scores.jsonl"
+        >>> _ = file.write_text('{"query": "q1", "document": "d7", "score": 3.5}')
+        >>> read_teacher_scores(file)
+        {'q1': {'d7': 3.5}}
+    """
+    run: Run = {}
+    for record, where in read_objects(path):
+        query, document = text_field(record, "query", where), text_field(record, "document", where)
+        scores = run.setdefault(query, {})
+        if document in scores:
+            raise InputError(
+                f"{where}: document {document!r} of query {query!r} is scored twice: keep one of the lines"
+            )
+        scores[document] = finite(record.get("score"), "score", where)
+    return run

@@ -1,0 +1,124 @@
+"""Fixtures for the whole suite: a tiny encoder on disk, made here, so that no test needs a download."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from string import ascii_lowercase, digits, punctuation
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+from rankgrad.tokens import LateInteractionRules
+
+if TYPE_CHECKING:
+    from rankgrad.models import ColBERT, CrossEncoder
+
+SENTENCES = (
+    "return the number of items in a list",
+    "open a file and read its lines",
+    "sort the values of a dictionary by key",
+    "raise an error when the index is out of range",
+    "join several strings with a separator",
+    "parse a date from text and return a time",
+)
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[Q]", "[D]")
+
+
+def tiny_backend() -> Tokenizer:
+    """A word-piece tokenizer of the words of ``SENTENCES``; other words fall apart into letters."""
+    words = sorted({word for sentence in SENTENCES for word in sentence.split()})
+    letters = [*ascii_lowercase, *digits]
+    pieces = dict.fromkeys([*SPECIAL, *punctuation, *letters, *(f"##{letter}" for letter in letters), *words])
+    vocabulary = {piece: position for position, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
+    )
+    tokenizer.decoder = decoders.WordPiece(prefix="##")
+    tokenizer.add_special_tokens(list(SPECIAL))
+    return tokenizer
+
+
+@pytest.fixture
+def tiny_tokenizer() -> Tokenizer:
+    """A fresh ``tokenizers.Tokenizer`` with [CLS], [SEP], [MASK], [PAD], [Q], [D] and a small word-piece vocabulary."""
+    return tiny_backend()
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder: BERT with 2 layers, hidden size 32, 512 positions, random weights of seed 0."""
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny") / "encoder"
+    backend = tiny_backend()
+    names = {"unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "pad": "[PAD]", "mask": "[MASK]"}
+    named = {f"{role}_token": token for role, token in names.items()}
+    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, model_max_length=512, model_input_names=inputs, **named
+    )
+    tokenizer.save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=backend.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=512,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_ranker(tiny_encoder_folder: Path) -> Callable[[str], CrossEncoder | ColBERT]:
+    """Makes a model of the tiny encoder: ``colbert``, or a cross-encoder of the head named; each once a session."""
+    from rankgrad.models import ColBERT, CrossEncoder
+
+    @cache
+    def make(kind: str) -> CrossEncoder | ColBERT:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            if kind == "colbert":
+                rules = LateInteractionRules(query_prefix="[Q]", document_prefix="[D]", query_length=12)
+                return ColBERT.from_pretrained(tiny_encoder_folder, rules=rules, dim=16)
+            return CrossEncoder.from_pretrained(tiny_encoder_folder, head=kind, max_length=96)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(
+    tiny_ranker: Callable[[str], CrossEncoder | ColBERT], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Exports what ``tiny_ranker`` makes; each once a session. Copy it before changing a file in it."""
+    from rankgrad.export import export_bundle
+
+    folder = tmp_path_factory.mktemp("bundles")
+
+    @cache
+    def export(kind: str) -> Path:
+        # Random weights tell documents apart by little, so int8 may order them otherwise.
+        export_bundle(tiny_ranker(kind), folder / kind, rank_agreement=-1.0)
+        return folder / kind
+
+    return export
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> Iterator[None]:
+    """Start every test from seed 0 and leave the generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield

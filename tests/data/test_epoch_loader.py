@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from rankgrad._checks import InputError
+from rankgrad.data import CandidateList, EpochLoader
+
+
+class Numbers:
+    """Index i of epoch e as a list of one document named "e:i"."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, key: tuple[int, int]) -> CandidateList:
+        return CandidateList("q", (f"{key[0]}:{key[1]}",), (1.0,))
+
+
+def names(lists: Sequence[CandidateList]) -> list[str]:
+    return [one.documents[0] for one in lists]
+
+
+def loader(size: int = 23, *, batch_size: int = 4, shuffle: bool = True, **options: int) -> EpochLoader:
+    return EpochLoader(Numbers(size), names, batch_size=batch_size, shuffle=shuffle, **options)  # pyright: ignore
+
+
+def epochs(loader: EpochLoader, count: int) -> list[list[list[str]]]:
+    return [list(loader) for _ in range(count)]  # pyright: ignore
+
+
+def test_every_epoch_holds_every_list_once_in_another_order() -> None:
+    first, second, third = epochs(loader(), 3)
+    for epoch, batches in enumerate((first, second, third)):
+        assert [len(batch) for batch in batches] == [4, 4, 4, 4, 4, 3]
+        assert sorted(itertools.chain(*batches)) == sorted(f"{epoch}:{index}" for index in range(23))
+    orders = {tuple(name.split(":")[1] for batch in batches for name in batch) for batches in (first, second, third)}
+    assert len(orders) == 3
+
+
+def test_without_shuffling_the_order_stays() -> None:
+    assert list(itertools.chain(*loader(shuffle=False))) == [f"0:{index}" for index in range(23)]
+
+
+def test_the_global_random_state_has_no_part_and_is_left_alone() -> None:
+    before = torch.get_rng_state()
+    expected = epochs(loader(), 2)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(99)
+    assert epochs(loader(), 2) == expected
+    assert epochs(loader(seed=1), 2) != expected
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("stop", [0, 1, 5, 6, 7, 11, 12])
+def test_a_stored_place_is_where_it_goes_on(stop: int, workers: int) -> None:
+    undisturbed = [batch for epoch in epochs(loader(workers=workers), 3) for batch in epoch]
+    stopped = loader(workers=workers)
+    seen = list(itertools.islice(itertools.chain.from_iterable(iter(stopped) for _ in range(3)), stop))
+    resumed = loader(workers=workers)
+    resumed.load_state_dict(stopped.state_dict())
+    rest = itertools.chain.from_iterable(iter(resumed) for _ in range(3))
+    assert seen + list(itertools.islice(rest, 18 - stop)) == undisturbed
+
+
+def test_an_iteration_broken_off_is_followed_by_the_next_epoch() -> None:
+    one = loader()
+    next(iter(one))
+    assert next(iter(one)) == epochs(loader(), 2)[1][0]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_processes_share_an_epoch(shuffle: bool) -> None:
+    parts = [list(loader(shuffle=shuffle, rank=rank, world_size=4)) for rank in range(4)]
+    whole = list(loader(shuffle=shuffle))
+    served = [batch for round_ in itertools.zip_longest(*parts) for batch in round_ if batch is not None]
+    assert served == whole[: 4 if shuffle else 6]
+    assert [len(loader(shuffle=shuffle, rank=rank, world_size=4)) for rank in range(4)] == [len(part) for part in parts]
+
+
+@pytest.mark.parametrize("change", [{"size": 24}, {"batch_size": 5}, {"seed": 3}, {"world_size": 2}])
+def test_a_place_in_other_data_is_refused(change: dict) -> None:
+    with pytest.raises(InputError, match="the checkpoint stopped in other data"):
+        loader(**change).load_state_dict(loader().state_dict())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 0}, "0 lists in batches of 4 give no batch"),
+        ({"size": 5, "world_size": 3}, "5 lists in batches of 4 give no batch to each of 3 processes"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"workers": -1}, "workers=-1"),
+    ],
+)
+def test_loaders_that_cannot_be(options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        loader(**options)
