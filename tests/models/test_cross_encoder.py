@@ -1,0 +1,115 @@
+"""The cross-encoder's three heads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from rankgrad._checks import InputError
+from rankgrad.data import CandidateList, ListCollate
+from rankgrad.models import ColBERT, CrossEncoder
+from rankgrad.models import _folder as folder_tools
+
+QUERY = "return the number of items"
+DOCUMENTS = ["a list, and its items.", "open a file and read its lines", "join several strings", "x"]
+
+
+def test_lists_score_as_single_pairs(cross_encoder: CrossEncoder) -> None:
+    lists = [
+        CandidateList(QUERY, tuple(DOCUMENTS), (1.0, 0.0, 0.0, 0.0)),
+        CandidateList("open a file", (DOCUMENTS[1], DOCUMENTS[3]), (1.0, 0.0)),
+    ]
+    batch = ListCollate(cross_encoder.tokenizer, group_size=2)(lists)
+    with torch.no_grad():
+        scores = cross_encoder(batch.features)
+        alone = [cross_encoder.score([one.query], [text]) for one in lists for text in one.documents]
+    torch.testing.assert_close(scores[batch.mask], torch.cat(alone), atol=1e-5, rtol=0)
+
+
+def test_order_and_batch_size_do_not_matter(cross_encoder: CrossEncoder) -> None:
+    with torch.no_grad():
+        whole = cross_encoder.score([QUERY] * 4, DOCUMENTS)
+        backwards = cross_encoder.score([QUERY] * 4, DOCUMENTS[::-1], batch_size=1)
+    torch.testing.assert_close(whole, backwards.flip(0), atol=1e-5, rtol=0)
+
+
+def test_folder_gives_the_same_model_back(cross_encoder: CrossEncoder, tmp_path: Path) -> None:
+    for parameter in cross_encoder.parameters():
+        parameter.data.add_(0.01)
+    cross_encoder.save_pretrained(tmp_path / "model")
+    again = CrossEncoder.from_pretrained(tmp_path / "model")
+    assert again.head_name == cross_encoder.head_name
+    assert again.tokenizer.settings() == cross_encoder.tokenizer.settings()
+    with torch.no_grad():
+        torch.testing.assert_close(again.score([QUERY], DOCUMENTS[:1]), cross_encoder.score([QUERY], DOCUMENTS[:1]))
+
+
+def test_sentence_transformers_reads_the_cls_folder(tiny_encoder_folder: Path, tmp_path: Path) -> None:
+    sentence_transformers = pytest.importorskip("sentence_transformers", reason="needs the bench extra")
+    model = CrossEncoder.from_pretrained(tiny_encoder_folder, head="cls")
+    model.save_pretrained(tmp_path / "model")
+    with folder_tools.quiet():
+        peer = sentence_transformers.CrossEncoder(str(tmp_path / "model"), device="cpu")
+        theirs = peer.predict([(QUERY, text) for text in DOCUMENTS], activation_fn=torch.nn.Identity())
+    with torch.no_grad():
+        ours = model.score([QUERY] * 4, DOCUMENTS)
+    torch.testing.assert_close(torch.as_tensor(theirs), ours, atol=1e-5, rtol=0)
+    assert CrossEncoder.from_pretrained(tmp_path / "model").head_name == "cls"
+
+
+@pytest.mark.parametrize("head", ["mean", "interaction"])
+def test_untrained_head_ranks_a_copy_of_the_query_first(tiny_encoder_folder: Path, head: str) -> None:
+    model = CrossEncoder.from_pretrained(tiny_encoder_folder, head=head)  # type: ignore[arg-type]
+    with torch.no_grad():
+        scores = model.score([QUERY] * 3, ["parse a date", QUERY, "q z 7"])
+    assert scores.argmax() == 1
+
+
+def test_the_document_is_cut_and_the_query_kept(cross_encoder: CrossEncoder) -> None:
+    tokens = cross_encoder.tokenizer([QUERY], ["word " * 100_000])
+    assert tokens.input_ids.shape == (1, 32)
+    assert tokens.token_type_ids[0].tolist() == [0] * 7 + [1] * 25
+
+
+def test_gradients_reach_encoder_and_head(cross_encoder: CrossEncoder) -> None:
+    cross_encoder.score([QUERY] * 2, DOCUMENTS[:2]).diff().sum().backward()
+    moved = {name.split(".")[0] for name, p in cross_encoder.named_parameters() if p.grad is not None and p.grad.any()}
+    assert moved == ({"encoder"} if cross_encoder.head is None else {"encoder", "head"})
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda model: model.score([""], ["x"]), "query 0 .* is empty"),
+        (lambda model: model.score([], []), "no query given"),
+        (lambda model: model.score(["a", "b"], ["x"]), "got 2 and 1"),
+    ],
+)
+def test_bad_pairs(cross_encoder: CrossEncoder, call: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call(cross_encoder)  # type: ignore[operator]
+
+
+def test_unknown_head(tiny_encoder_folder: Path) -> None:
+    with pytest.raises(InputError, match="choose one of cls, mean, interaction"):
+        CrossEncoder.from_pretrained(tiny_encoder_folder, head="max")  # type: ignore[arg-type]
+
+
+def test_settings_of_another_kind_or_another_head(cross_encoder: CrossEncoder, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    cross_encoder.save_pretrained(folder)
+    settings = folder / "rankgrad_model.json"
+    settings.write_text(json.dumps({"kind": "colbert"}))
+    with pytest.raises(InputError, match="no cross-encoder"):
+        CrossEncoder.from_pretrained(folder)
+
+
+def test_a_colbert_folder_is_no_trained_cross_encoder(tiny_encoder_folder: Path, tmp_path: Path) -> None:
+    ColBERT.from_pretrained(tiny_encoder_folder, dim=8).save_pretrained(tmp_path / "colbert")
+    warm = CrossEncoder.from_pretrained(tmp_path / "colbert", head="interaction")
+    start = CrossEncoder.from_pretrained(tiny_encoder_folder, head="interaction")
+    with torch.no_grad():
+        torch.testing.assert_close(warm.score([QUERY], DOCUMENTS[:1]), start.score([QUERY], DOCUMENTS[:1]))
