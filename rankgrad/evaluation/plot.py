@@ -1,0 +1,79 @@
+"""A report as a picture: how good beside how slow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rankgrad._checks import require
+from rankgrad.evaluation.table import format_ms
+from rankgrad.metrics import bootstrap_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from rankgrad.evaluation.report import Report
+
+_INK, _BASELINE, _TIME = "#1b6ca8", "#777777", "#b8500c"
+
+
+def comparison_figure(report: Report) -> Figure:
+    """Dots with intervals: the first metric on the left, milliseconds a query on a log axis on the right.
+
+    The figure stands alone: matplotlib's global backend and settings are left as they are.
+
+    Raises:
+        MissingExtraError: when matplotlib is not installed.
+    """
+    figure = require("matplotlib.figure", "evaluate").Figure(
+        figsize=(11, 1.6 + 0.45 * len(report.systems)), layout="constrained"
+    )
+    quality, speed = figure.subplots(1, 2, sharey=True)
+    rows = range(len(report.systems))
+    quality.set_yticks(rows, [system.name for system in report.systems])
+    quality.set_ylim(len(report.systems) - 0.4, -0.6)
+    _draw_quality(quality, report)
+    _draw_speed(speed, report)
+    for axes in (quality, speed):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+        axes.set_axisbelow(True)
+    threads = f"{report.threads} CPU thread{'s' if report.threads != 1 else ''}"
+    counts = f"{len(report.queries):,} queries, {report.documents:,} documents, {threads}"
+    figure.suptitle(f"{report.collection}: {counts}", fontsize=11)
+    return figure
+
+
+def _draw_quality(axes: Axes, report: Report) -> None:
+    metric = report.metrics[0]
+    for row, system in enumerate(report.systems):
+        mean = system.mean(metric)
+        low, high = bootstrap_interval(system.values[metric], seed=report.seed)
+        colour = _BASELINE if system.name == report.baseline else _INK
+        # A bootstrap interval of a constant may miss its mean by a rounding error; matplotlib refuses negative bars.
+        spread = [[max(mean - low, 0.0)], [max(high - mean, 0.0)]]
+        axes.errorbar(mean, row, xerr=spread, fmt="o", color=colour, capsize=3)
+        axes.annotate(f"{mean:.3f}", (mean, row), (0, 6), textcoords="offset points", ha="center", fontsize=8)
+        if system.name == report.baseline:
+            axes.axvline(mean, color=_BASELINE, linestyle="--", linewidth=0.8)
+    axes.set_xlabel(f"{metric}: mean, 95 % bootstrap interval")
+
+
+def _draw_speed(axes: Axes, report: Report) -> None:
+    for row, system in enumerate(report.systems):
+        time = system.latency()
+        spread = [[time["p50"] - time["p20"]], [time["p80"] - time["p50"]]]
+        axes.errorbar(time["p50"], row, xerr=spread, fmt="s", color=_TIME, capsize=3)
+        axes.annotate(
+            format_ms(time["p50"]), (time["p50"], row), (0, 6), textcoords="offset points", ha="center", fontsize=8
+        )
+    axes.set_xscale("log")
+    times = [system.latency() for system in report.systems]
+    # Wide enough for at least two labelled ticks, however alike the systems are.
+    axes.set_xlim(min(time["p20"] for time in times) / 2, max(time["p80"] for time in times) * 2)
+    ticker = require("matplotlib.ticker", "evaluate")
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=12))
+    axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
+    axes.set_xlabel("ms a query: median, p20 to p80, log scale")
+    axes.tick_params(axis="y", length=0)
