@@ -110,6 +110,23 @@ class ColBERT(nn.Module):
             weight = linear.weight if isinstance(linear, nn.Linear) else None
             colbert_layout.write(temporary, self.rules, weight, self.encoder.hidden_size)
 
+    @torch.no_grad()
+    def fit_projection(self, texts: Sequence[str]) -> ColBERT:
+        """Start the projection from the principal axes of these documents' token states, instead of at random.
+
+        A few hundred documents are enough; training then begins near the encoder's own similarities.
+
+        Raises:
+            InputError: for an empty document or no documents.
+        """
+        check_texts(texts, "document")
+        states = []
+        for _, batch in sorted_batches(self.tokenizer.documents(texts), 32, self.device):
+            hidden = self.encoder(batch.input_ids, batch.attention_mask, torch.zeros_like(batch.input_ids))
+            states.append(hidden[batch.scored])
+        self.projection.fit(torch.cat(states))
+        return self
+
     @property
     def backbone(self) -> nn.Module:
         """The transformers model inside."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -22,7 +23,6 @@ class Projection(nn.Module):
         BERT", SIGIR 2020.
 
     Example:
-        >>> import torch
         >>> embeddings = Projection(8, 4)(torch.randn(2, 3, 8))
         >>> embeddings.shape, bool(torch.allclose(embeddings.norm(dim=-1), torch.ones(2, 3)))
         (torch.Size([2, 3, 4]), True)
@@ -38,3 +38,15 @@ class Projection(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Project and normalise."""
         return normalize(self.linear(hidden).float(), dim=-1)
+
+    @torch.no_grad()
+    def fit(self, hidden: Tensor) -> None:
+        """Start from the principal axes of token states, which keep their similarities best.
+
+        Args:
+            hidden: float ``[tokens, hidden_size]``, states of real tokens; of unit length here, as MaxSim sees them.
+        """
+        if isinstance(self.linear, nn.Linear):
+            tokens = normalize(hidden.float(), dim=-1)
+            axes = torch.linalg.eigh(tokens.T @ tokens).eigenvectors
+            self.linear.weight.copy_(axes.flip(-1)[:, : self.dim].T)

@@ -141,3 +141,14 @@ def test_a_name_that_is_no_model(name: str) -> None:
 
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_fitted_projection_keeps_similarities(tiny_encoder_folder: Path) -> None:
+    rules = LateInteractionRules(query_expansion=False)
+    wanted = by_definition(ColBERT.from_pretrained(tiny_encoder_folder, rules=rules, dim=None), QUERIES, DOCUMENTS)
+    model = ColBERT.from_pretrained(tiny_encoder_folder, rules=rules, dim=20)
+    at_random = (by_definition(model, QUERIES, DOCUMENTS) - wanted).abs().mean()
+    fitted = (by_definition(model.fit_projection(DOCUMENTS + QUERIES), QUERIES, DOCUMENTS) - wanted).abs().mean()
+    assert fitted < 0.5 * at_random
+    rows = model.projection.linear.weight
+    torch.testing.assert_close(rows @ rows.T, torch.eye(20), atol=1e-5, rtol=0)

@@ -1,0 +1,128 @@
+"""What a run keeps: its checkpoints and its best model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+
+from rankgrad._checks import InputError
+from rankgrad.training.checkpoints import checkpoint_path, checkpoints_in
+
+
+class Checkpoints(Checkpoint):
+    """Save the run every ``every_n_steps`` optimizer steps and at the end of each epoch; keep the last ``keep``.
+
+    A step that a validation follows is saved after it, so that a resumed run neither skips nor repeats the validation.
+
+    Args:
+        folder: where the checkpoints lie.
+        every_n_steps: optimizer steps between two checkpoints.
+        keep: how many stay; with 2 a damaged last one is no loss.
+    """
+
+    def __init__(self, folder: str | Path, *, every_n_steps: int = 100, keep: int = 2) -> None:
+        if every_n_steps < 1 or keep < 1:
+            raise InputError(f"every_n_steps={every_n_steps} and keep={keep}: both must be 1 or more")
+        self.folder = Path(folder)
+        self.every_n_steps = every_n_steps
+        self.keep = keep
+        self._saved = 0
+        self._due = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count from the step resumed from."""
+        self._saved = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save when due, unless a validation or the end of the epoch comes next."""
+        self._due |= trainer.global_step % self.every_n_steps == 0 and trainer.global_step != self._saved
+        accumulating = (batch_idx + 1) % trainer.accumulate_grad_batches != 0
+        if self._due and not accumulating and not _last_batch(trainer) and not _validation_follows(trainer, batch_idx):
+            self._save(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save what was put off, where the epoch goes on."""
+        if self._due and not trainer.sanity_checking and not _last_batch(trainer):
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the end of the epoch; a run measured in steps saves after the next batch instead.
+
+        Resumed at the end of an epoch, Lightning (2.6) counts the steps of such a run one too far in its logs.
+        """
+        if trainer.max_steps == -1:
+            self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        self._due, self._saved = False, trainer.global_step
+        trainer.save_checkpoint(checkpoint_path(self.folder, trainer.global_step))
+        if trainer.is_global_zero:
+            for path in checkpoints_in(self.folder)[self.keep :]:
+                path.unlink(missing_ok=True)
+
+
+def _last_batch(trainer: pl.Trainer) -> bool:
+    return trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+
+
+def _validation_follows(trainer: pl.Trainer, batch_idx: int) -> bool:
+    if not trainer.enable_validation or trainer.val_check_batch in (None, float("inf")):
+        return False
+    whole_run = trainer.check_val_every_n_epoch is None
+    done = trainer.fit_loop.total_batch_idx if whole_run else batch_idx
+    return (done + 1) % int(trainer.val_check_batch) == 0
+
+
+class BestModel(pl.Callback):
+    """Write the model as a folder for ``from_pretrained`` each time a validation beats all before it.
+
+    A run without validation leaves its last model there.
+
+    Args:
+        folder: where the best model lies, complete at any moment.
+        monitor: the logged value that decides; higher is better.
+    """
+
+    def __init__(self, folder: str | Path, *, monitor: str = "val/nDCG@10") -> None:
+        self.folder = Path(folder)
+        self.monitor = monitor
+        self.best = float("-inf")
+        self.step: int | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value and its step."""
+        return {"best": self.best, "step": self.step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on comparing with the best value before the kill."""
+        self.best, self.step = state_dict["best"], state_dict["step"]
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compare, and write where better."""
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        if self.monitor not in trainer.callback_metrics:
+            logged = (
+                ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val/"))) or "nothing"
+            )
+            raise InputError(
+                f"monitor={self.monitor!r} is not logged by validation, which logs {logged}: choose one of these"
+            )
+        value = float(trainer.callback_metrics[self.monitor])
+        if value > self.best:
+            self.best, self.step = value, trainer.global_step
+            self._write(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the last model where there was no validation."""
+        if self.step is None:
+            self._write(trainer, pl_module)
+
+    def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            pl_module.model.save_pretrained(self.folder)  # type: ignore[operator, union-attr]

@@ -1,0 +1,199 @@
+"""``rankgrad fit``: a training run from configuration files."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import ArgumentError, DefaultHelpFormatter
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+
+from rankgrad._checks import InputError
+from rankgrad._files import atomic_file
+from rankgrad.data.datamodule import ListDataModule
+from rankgrad.training.compose import compose, take_object_options
+from rankgrad.training.progress import progress_bar
+from rankgrad.training.quiet import quiet_lightning
+from rankgrad.training.ranker import Ranker
+from rankgrad.training.run_folder import RunFolder
+
+USAGE = "rankgrad fit --config FILE [--config FILE ...] [--run_folder FOLDER] [--resume | --overwrite] [--VALUE ...]"
+DESCRIPTION = """Train a ranker. A configuration names model, loss and data; every value in it can be replaced here:
+
+  rankgrad fit --config configs/experiment/pydoc_colbert.yaml
+  rankgrad fit --config configs/experiment/pydoc_colbert.yaml --model.learning_rate 1e-5 --data.batch_size 8
+  rankgrad fit --config configs/experiment/pydoc_colbert.yaml --resume      (after a crash or a kill)
+"""
+TRAINER_DEFAULTS = {
+    "deterministic": True,
+    "gradient_clip_val": 1.0,
+    "log_every_n_steps": 1,
+    "num_sanity_val_steps": 0,
+    "enable_model_summary": False,
+}
+METRICS = [{"class_path": f"rankgrad.metrics.{name}", "init_args": {"k": 10}} for name in ("NDCG", "ReciprocalRank")]
+
+
+class _Help(DefaultHelpFormatter):
+    """Keeps the line breaks of the description."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text
+
+
+class _Parser(LightningArgumentParser):
+    """Leaves out of the help the hundreds of classes that happen to be modules."""
+
+    def format_help(self) -> str:
+        return re.sub(r",\s+known\s+subclasses:[^)]*\)", ")", super().format_help())
+
+
+class FitCLI(LightningCLI):
+    """Lightning's command line with a run folder around it."""
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Put the options of the run folder before the values of a configuration."""
+        run = parser.add_argument_group("The run")
+        run.add_argument("--run_folder", type=str, default="runs/latest", help="Where all files of the run go.")
+        run.add_argument("--resume", action="store_true", help="Go on from the run folder's last good checkpoint.")
+        run.add_argument("--overwrite", action="store_true", help="Replace the run that is in the run folder.")
+        run.add_argument("--checkpoint_every", type=int, default=100, help="Optimizer steps between two checkpoints.")
+        run.add_argument("--monitor", type=str, default="val/nDCG@10", help="What decides which model is the best.")
+        run.add_argument("--tensorboard", type=bool, default=True, help="Write curves for TensorBoard too.")
+        super().add_core_arguments_to_parser(parser)
+        parser.set_defaults({"model.metrics": METRICS})
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Put the configuration files together, parse, and say in one line what is wrong."""
+        files, options = _config_files(args)
+        config, options = take_object_options(compose(files), options)
+        composed = [f"--config={yaml.safe_dump(config)}"] if files else []
+        try:
+            self.config = parser.parse_args([*composed, *options])
+        except ArgumentError as error:
+            raise InputError(f"{error.message or error} (see rankgrad fit --help)") from error
+
+    def before_instantiate_classes(self) -> None:
+        """Look into the run folder before anything is loaded."""
+        config = self.config
+        self.run = RunFolder(
+            Path(config.run_folder),
+            checkpoint_every=config.checkpoint_every,
+            monitor=config.monitor,
+            tensorboard=config.tensorboard,
+        )
+        self.begin = partial(self.run.begin, resume=config.resume, overwrite=config.overwrite)
+        self.run.check(resume=config.resume, overwrite=config.overwrite)
+        # The run folder's config.yaml describes the run, not how it was started this time.
+        config.resume = config.overwrite = False
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Give the trainer what the run folder needs, beside what the configuration asks for."""
+        config = self._get(self.config_init, "trainer")
+        own = self.run.trainer_arguments()
+        config.callbacks = [*_listed(config.callbacks), *own["callbacks"], _KeepConfig(self, self.run.path)]
+        if config.enable_progress_bar is not False and not any(
+            isinstance(one, ProgressBar) for one in config.callbacks
+        ):
+            config.callbacks.append(progress_bar())
+        config.plugins = [*_listed(config.plugins), *own["plugins"]]
+        if config.logger is None:
+            config.logger = own["logger"]
+        config.default_root_dir = own["default_root_dir"]
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (MisconfigurationException, ValueError, ModuleNotFoundError) as error:
+            raise InputError(f"trainer: {error}") from error
+
+    def fit(self) -> None:
+        """Train to the end."""
+        checkpoint = self.begin()
+        path = None if checkpoint is None else str(checkpoint)
+        self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
+
+
+class _KeepConfig(Callback):
+    """Write ``config.yaml`` once training starts: data, model and checkpoint are known to fit each other by then."""
+
+    def __init__(self, cli: FitCLI, folder: Path) -> None:
+        self.cli = cli
+        self.path = folder / "config.yaml"
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            with atomic_file(self.path) as temporary:
+                temporary.write_text(self.cli.parser.dump(self.cli.config, skip_none=False), encoding="utf-8")
+
+
+def main(argv: Sequence[str] | None = None) -> RunFolder:
+    """Run ``rankgrad fit``.
+
+    Args:
+        argv: the arguments; None = those of this process.
+
+    Returns:
+        The folder of the finished run.
+
+    Raises:
+        InputError: for anything wrong with the arguments, the data, the model or the run folder.
+    """
+    with quiet_lightning(), _as_before():
+        cli = FitCLI(
+            Ranker,
+            ListDataModule,
+            seed_everything_default=0,
+            trainer_defaults=TRAINER_DEFAULTS,
+            save_config_callback=None,
+            auto_configure_optimizers=False,
+            parser_class=_Parser,
+            parser_kwargs={
+                "prog": "rankgrad fit",
+                "usage": USAGE,
+                "description": DESCRIPTION,
+                "formatter_class": _Help,
+                "exit_on_error": False,
+                "allow_abbrev": False,
+            },
+            run=False,
+            args=list(sys.argv[1:] if argv is None else argv),
+        )
+        cli.fit()
+    return cli.run
+
+
+@contextmanager
+def _as_before() -> Iterator[None]:
+    """Lightning's wrong-use errors as ours; torch's determinism switch set back after the run."""
+    switch = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise InputError(str(error)) from error
+    finally:
+        torch.use_deterministic_algorithms(switch[0], warn_only=switch[1])
+
+
+def _config_files(args: Sequence[str]) -> tuple[list[str | Path], list[str]]:
+    """The values of ``--config``, and the other arguments."""
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    finder.add_argument("-c", "--config", action="append", default=[])
+    try:
+        found, others = finder.parse_known_args(list(args))
+    except argparse.ArgumentError as error:
+        raise InputError(f"{error} (see rankgrad fit --help)") from error
+    return found.config, others
+
+
+def _listed(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]

@@ -1,0 +1,134 @@
+"""Teacher scores: what a trained ranker thinks of the candidate lists another one learns from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from lightning_fabric.utilities import move_data_to_device
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from rankgrad._checks import InputError
+from rankgrad._files import atomic_file
+from rankgrad.data import CandidateList, Run, Task
+from rankgrad.data.collate import ListCollate
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """What scores pairs of texts: a ``CrossEncoder``, or one of ``rankgrad.deploy``."""
+
+    def score(self, queries: Sequence[str], documents: Sequence[str]) -> Tensor: ...
+
+
+def teacher_scores(
+    lists: Sequence[CandidateList], teacher: nn.Module | Scorer, *, batch_size: int = 8, progress: bool = True
+) -> list[CandidateList]:
+    """Score every candidate with a teacher, for ``KLDistillLoss`` and ``MarginMSELoss``.
+
+    Args:
+        lists: candidate lists; teacher scores they have are replaced.
+        teacher: a model with a ``tokenizer`` that scores a batch of lists (``ColBERT``, ``CrossEncoder``), or an object
+            with ``score(queries, documents)``.
+        batch_size: lists a batch.
+        progress: show a bar.
+
+    Returns:
+        The same lists, in order, with ``teacher_scores``.
+
+    Raises:
+        InputError: when a score is not finite.
+        TypeError: for a teacher of another kind.
+
+    Reference:
+        Hofstätter, Althammer, Schröder, Sertkan and Hanbury, "Improving Efficient Neural Ranking Models with
+        Cross-Architecture Knowledge Distillation", 2020.
+
+    Example:
+        >>> class Longer:
+        ...     def score(self, queries, documents):
+        ...         return torch.tensor([float(len(text)) for text in documents])
+        >>> lists = [CandidateList("q", ("abc", "d"), (1.0, 0.0))]
+        >>> teacher_scores(lists, Longer(), progress=False)[0].teacher_scores
+        (3.0, 1.0)
+    """
+    if not isinstance(teacher, Scorer) and not (isinstance(teacher, nn.Module) and hasattr(teacher, "tokenizer")):
+        raise TypeError(
+            f"teacher: expected a model with a tokenizer or an object with score(), got {type(teacher).__name__}"
+        )
+    scored: list[CandidateList] = []
+    starts = range(0, len(lists), batch_size)
+    for start in tqdm(starts, desc="scoring with the teacher", disable=not progress):
+        batch = lists[start : start + batch_size]
+        scored += [
+            replace(one, teacher_scores=scores) for one, scores in zip(batch, _scores(batch, teacher), strict=True)
+        ]
+    return scored
+
+
+def teacher_run(
+    task: Task, candidates: Run, teacher: nn.Module | Scorer, *, batch_size: int = 8, progress: bool = True
+) -> Run:
+    """Score the candidates of each query, and its relevant documents: all that ``ListDataModule`` may draw.
+
+    Args:
+        task: queries, judgements and documents.
+        candidates: documents a query, as of :class:`BM25Negatives`.
+        teacher, batch_size, progress: see :func:`teacher_scores`.
+
+    Returns:
+        Query id to document id to score; ``ListDataModule(teacher_scores=...)`` takes it.
+    """
+    names, lists = [], []
+    for query, text in zip(task.queries.ids, task.queries.texts, strict=True):
+        relevant = [name for name, grade in task.qrels[query].items() if grade > 0]
+        names.append(list(dict.fromkeys([*relevant, *candidates.get(query, ())])))
+        documents = tuple(task.documents.text(name) for name in names[-1])
+        lists.append(CandidateList(text, documents, (0.0,) * len(documents)))
+    scored = teacher_scores(lists, teacher, batch_size=batch_size, progress=progress)
+    rows = zip(task.queries.ids, names, scored, strict=True)
+    return {query: dict(zip(found, one.teacher_scores or (), strict=True)) for query, found, one in rows}
+
+
+def write_teacher_scores(run: Run, path: str | Path) -> None:
+    """Write scores as the JSONL that :func:`rankgrad.data.read_teacher_scores` reads; whole or not at all."""
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for query, scores in run.items():
+            for document, score in scores.items():
+                file.write(json.dumps({"query": query, "document": document, "score": score}) + "\n")
+
+
+def _scores(lists: Sequence[CandidateList], teacher: nn.Module | Scorer) -> list[tuple[float, ...]]:
+    sizes = [len(one.documents) for one in lists]
+    if isinstance(teacher, nn.Module):
+        rows = _model_scores(lists, teacher)
+        values = [row[:size] for row, size in zip(rows, sizes, strict=True)]
+    else:
+        queries = [one.query for one in lists for _ in one.documents]
+        documents = [text for one in lists for text in one.documents]
+        values = list(torch.as_tensor(teacher.score(queries, documents)).float().split(sizes))
+    for one, row in zip(lists, values, strict=True):
+        if not row.isfinite().all():
+            raise InputError(
+                f"the teacher's scores for query {one.query!r} are not all finite: leave out empty documents"
+            )
+    return [tuple(row.tolist()) for row in values]
+
+
+@torch.no_grad()
+def _model_scores(lists: Sequence[CandidateList], teacher: nn.Module) -> Tensor:
+    """Scores ``[lists, longest]`` of a model, dropout off."""
+    training = teacher.training
+    teacher.eval()
+    try:
+        device = next(teacher.parameters()).device
+        bare = [replace(one, teacher_scores=None) for one in lists]
+        features = ListCollate(teacher.tokenizer)(bare).features  # type: ignore[arg-type]
+        return teacher(move_data_to_device(features, device)).float().cpu()
+    finally:
+        teacher.train(training)

@@ -1,0 +1,94 @@
+"""The optimizer's parameter groups and the learning rate by step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from torch import nn
+from torch.optim import Optimizer
+
+from rankgrad._checks import InputError
+
+Decay = Literal["linear", "cosine", "constant"]
+
+
+def parameter_groups(
+    model: nn.Module, *, learning_rate: float, weight_decay: float, head_learning_rate: float | None = None
+) -> list[dict[str, Any]]:
+    """Split trainable parameters into AdamW groups: matrices decay, biases and norms do not; the head may learn faster.
+
+    The head is everything outside ``model.encoder``: it starts from nothing, while the encoder only has to be adjusted.
+
+    Args:
+        model: the ranker.
+        learning_rate: peak rate of the encoder, and of the head where it has none of its own.
+        weight_decay: pull of the matrices towards 0 a step, relative to the learning rate.
+        head_learning_rate: peak rate of the head.
+
+    Returns:
+        Groups with ``params``, ``lr``, ``weight_decay`` and ``peak`` (the highest ``lr``); empty groups are left out.
+
+    Raises:
+        InputError: when nothing is trainable, or a head rate is given for a model without an ``encoder``.
+
+    Reference:
+        Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
+
+    Example:
+        >>> groups = parameter_groups(nn.Linear(2, 1), learning_rate=1e-3, weight_decay=0.1)
+        >>> [(len(group["params"]), group["weight_decay"]) for group in groups]
+        [(1, 0.1), (1, 0.0)]
+    """
+    if head_learning_rate is not None and not isinstance(getattr(model, "encoder", None), nn.Module):
+        raise InputError(
+            f"head_learning_rate: {type(model).__name__} has no .encoder to tell a head from; leave it None"
+        )
+    rates = {True: learning_rate, False: learning_rate if head_learning_rate is None else head_learning_rate}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            rate = rates[name.startswith("encoder.")]
+            groups.setdefault((rate, weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
+    if not groups:
+        raise InputError("the model has no parameter that requires a gradient: unfreeze at least one")
+    return [
+        {"params": parameters, "lr": rate, "peak": rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
+    ]
+
+
+def learning_rate_factor(step: int, *, total: int, warmup: float, decay: Decay = "linear") -> float:
+    """The share of the peak learning rate at an optimizer step: up in a line, then down by ``decay``.
+
+    Args:
+        step: counted from 0.
+        total: steps of the whole run.
+        warmup: below 1 a share of ``total``, from 1 on a number of steps.
+        decay: ``linear`` and ``cosine`` end at 0, ``constant`` stays.
+
+    Example:
+        >>> [learning_rate_factor(step, total=10, warmup=0.2) for step in (0, 1, 2, 6, 10)]
+        [0.5, 1.0, 1.0, 0.5, 0.0]
+    """
+    rise = round(warmup * total) if warmup < 1 else int(warmup)
+    if step < rise:
+        return (step + 1) / rise
+    if decay == "constant":
+        return 1.0
+    done = min((step - rise) / max(total - rise, 1), 1.0)
+    return 1 - done if decay == "linear" else (1 + math.cos(math.pi * done)) / 2
+
+
+def set_learning_rates(optimizer: Optimizer, factor: float) -> None:
+    """Give each parameter group ``factor`` times its ``peak``.
+
+    Example:
+        >>> from torch.optim import AdamW
+        >>> optimizer = AdamW(parameter_groups(nn.Linear(2, 1), learning_rate=1e-3, weight_decay=0.1))
+        >>> set_learning_rates(optimizer, 0.5)
+        >>> [group["lr"] for group in optimizer.param_groups]
+        [0.0005, 0.0005]
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = factor * group["peak"]

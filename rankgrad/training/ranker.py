@@ -1,0 +1,153 @@
+"""Training a ranker: model, loss and metrics, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from rankgrad._checks import InputError
+from rankgrad.data.collate import ListBatch
+from rankgrad.metrics import NDCG, ReciprocalRank
+from rankgrad.training.meters import PerQuery
+from rankgrad.training.optim import Decay, learning_rate_factor, parameter_groups, set_learning_rates
+
+Target = Literal["labels", "teacher_scores"]
+
+
+class Ranker(pl.LightningModule):
+    """Fit a model's scores of candidate lists with a loss, and measure it by metrics on validation lists.
+
+    Logs ``train/loss`` and ``train/learning_rate`` a step, and ``val/<metric>`` (``val/nDCG@10``) a validation.
+
+    Args:
+        model: called with a batch's features, gives scores ``[queries, candidates]``.
+        loss: called with scores, targets and mask.
+        target: what the loss compares the scores to; ``teacher_scores`` for distillation.
+        metrics: their ``name`` is what they are logged under.
+        learning_rate: peak rate of AdamW.
+        weight_decay: of matrices; biases and norms are left alone.
+        warmup: below 1 a share of all steps, from 1 on a number of steps.
+        decay: how the rate falls after the warm-up.
+        head_learning_rate: peak rate of what lies outside ``model.encoder``; None = ``learning_rate``.
+
+    Raises:
+        InputError: when the loss is no longer finite, or teacher scores are wanted and the lists have none.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        *,
+        target: Target = "labels",
+        metrics: Sequence[nn.Module] = (NDCG(k=10), ReciprocalRank(k=10)),
+        learning_rate: float = 2e-5,
+        weight_decay: float = 0.01,
+        warmup: float = 0.1,
+        decay: Decay = "linear",
+        head_learning_rate: float | None = None,
+    ) -> None:
+        super().__init__()
+        if target not in ("labels", "teacher_scores"):
+            raise InputError(f"target={target!r}: choose labels or teacher_scores")
+        self.model = model
+        self.loss = loss
+        self.target = target
+        self.metrics = nn.ModuleList(metrics)
+        self.meters = nn.ModuleList(PerQuery() for _ in metrics)
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.warmup = warmup
+        self.decay: Decay = decay
+        self.head_learning_rate = head_learning_rate
+
+    def forward(self, features: Any) -> Tensor:
+        """Scores ``[queries, candidates]``."""
+        return self.model(features)
+
+    def on_fit_start(self) -> None:
+        """Switch dropout on: pretrained models are loaded in evaluation mode."""
+        self.train()
+
+    def training_step(self, batch: ListBatch, batch_idx: int) -> Tensor:
+        """The loss of one batch."""
+        loss = self.loss(self.model(batch.features), self._targets(batch), batch.mask)
+        if not loss.isfinite():
+            raise InputError(
+                f"the loss is {loss.item()} at step {self.trainer.global_step}: lower learning_rate "
+                f"(now {self.learning_rate:g}), or use trainer.precision=32-true (now {self.trainer.precision})"
+            )
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
+        self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=len(batch.labels))
+        return loss
+
+    def validation_step(self, batch: ListBatch, batch_idx: int) -> None:
+        """Add the batch's queries to the metrics."""
+        scores = self.model(batch.features)
+        for metric, meter in zip(self.metrics, self.meters, strict=True):
+            meter.update(metric(scores, batch.labels, batch.mask, judged=batch.judged))  # type: ignore[operator]
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean of each metric over the queries."""
+        for metric, meter in zip(self.metrics, self.meters, strict=True):
+            self.log(f"val/{metric.name}", meter.compute(), prog_bar=True)  # type: ignore[operator]
+            meter.reset()  # type: ignore[operator]
+
+    def configure_optimizers(self) -> AdamW:
+        """AdamW over the parameter groups."""
+        groups = parameter_groups(
+            self.model,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            head_learning_rate=self.head_learning_rate,
+        )
+        return AdamW(groups)
+
+    def on_train_batch_start(self, batch: ListBatch, batch_idx: int) -> None:
+        """Set the learning rate: a function of the step alone, so a resumed run has nothing to restore."""
+        steps = self.trainer.estimated_stepping_batches
+        if steps == float("inf"):
+            raise InputError(
+                "a run without end has no learning rate schedule: set trainer.max_epochs or trainer.max_steps"
+            )
+        factor = learning_rate_factor(self.trainer.global_step, total=int(steps), warmup=self.warmup, decay=self.decay)
+        for optimizer in self.trainer.optimizers:
+            set_learning_rates(optimizer, factor)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Record what the model is made of."""
+        checkpoint["modules"] = _parts(self.model)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the checkpoint of another model before anything is loaded."""
+        there = checkpoint.get("modules", {}) | _shapes(checkpoint["state_dict"])
+        here = _parts(self.model) | _shapes(self.state_dict())
+        wrong = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
+        if wrong:
+            raise InputError(
+                f"{self.trainer.ckpt_path} is a checkpoint of another model: {wrong[0]} is "
+                f"{there.get(wrong[0], 'absent')} there and {here.get(wrong[0], 'absent')} here ({len(wrong)} such); "
+                "resume with the configuration it was made with"
+            )
+
+    def _targets(self, batch: ListBatch) -> Tensor:
+        if self.target == "labels":
+            return batch.labels
+        if batch.teacher_scores is None:
+            raise InputError(
+                "target=teacher_scores, but the training lists have none: add them with "
+                "rankgrad.training.teacher_scores, or set target=labels"
+            )
+        return batch.teacher_scores
+
+
+def _parts(model: nn.Module) -> dict[str, str]:
+    return {f"module {name or 'model'}": type(part).__qualname__ for name, part in model.named_modules()}
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, str]:
+    return {name: str(list(value.shape)) for name, value in state.items()}

@@ -1,0 +1,140 @@
+"""The folder of a training run: what lies where, and from where to go on."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+
+from rankgrad._checks import InputError
+from rankgrad.training.callbacks import BestModel, Checkpoints
+from rankgrad.training.checkpoints import SafeCheckpointIO, checkpoints_in, last_good_checkpoint
+from rankgrad.training.curves import CurveLogger
+from rankgrad.training.random_state import RandomState
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's files: ``checkpoints/``, ``best/`` (for ``from_pretrained``), ``metrics.csv``, ``tensorboard/``.
+
+    Args:
+        path: the folder.
+        checkpoint_every: optimizer steps between two checkpoints.
+        keep: how many checkpoints stay.
+        monitor: the logged value that decides which model is the best; higher is better.
+        tensorboard: write curves for TensorBoard too.
+
+    Example:
+        >>> RunFolder(Path("runs/mine")).best.as_posix()
+        'runs/mine/best'
+    """
+
+    path: Path
+    checkpoint_every: int = 100
+    keep: int = 2
+    monitor: str = "val/nDCG@10"
+    tensorboard: bool = True
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """The folder of the best model."""
+        return self.path / "best"
+
+    @property
+    def curves(self) -> Path:
+        """The CSV file of the curves."""
+        return self.path / "metrics.csv"
+
+    def check(self, *, resume: bool = False, overwrite: bool = False) -> None:
+        """Refuse what :meth:`begin` would refuse, and touch nothing.
+
+        Raises:
+            InputError: when the folder holds a run and neither is asked for, or both are.
+        """
+        if resume and overwrite:
+            raise InputError("resume goes on with the run and overwrite removes it: choose one")
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"run_folder={self.path} is a file: name a folder")
+        if self._holds_run() and not resume and not overwrite:
+            raise InputError(
+                f"{self.path} already holds a run: go on with it by --resume, replace it by --overwrite, or name "
+                "another --run_folder"
+            )
+
+    def begin(self, *, resume: bool = False, overwrite: bool = False) -> Path | None:
+        """Make the folder ready for a run.
+
+        Args:
+            resume: go on from the last checkpoint that can be read; one that cannot is set aside, and that is logged.
+            overwrite: remove what an earlier run left.
+
+        Returns:
+            The checkpoint to go on from; None = from the beginning.
+
+        Raises:
+            InputError: when the folder holds a run and neither is asked for, both are, or every checkpoint is damaged.
+        """
+        self.check(resume=resume, overwrite=overwrite)
+        for leftover in (*self.path.glob(".*.part"), *self.path.glob(".*.old"), *self.checkpoints.glob(".*.part")):
+            _remove(leftover)
+        if resume:
+            return self._last_good()
+        if self._holds_run():
+            for old in (self.checkpoints, self.best, self.curves, self.path / "tensorboard"):
+                _remove(old)
+        return None
+
+    def callbacks(self) -> list[Callback]:
+        """Random state, best model, checkpoints: what a run needs to be resumed."""
+        return [
+            RandomState(),
+            BestModel(self.best, monitor=self.monitor),
+            Checkpoints(self.checkpoints, every_n_steps=self.checkpoint_every, keep=self.keep),
+        ]
+
+    def loggers(self) -> list[Logger]:
+        """The curves, as CSV and for TensorBoard."""
+        curves: list[Logger] = [CurveLogger(self.path)]
+        if self.tensorboard:
+            curves.append(TensorBoardLogger(self.path, name="", version="tensorboard"))
+        return curves
+
+    def trainer_arguments(self) -> dict[str, Any]:
+        """All that ``pytorch_lightning.Trainer`` has to know of this folder, as its keyword arguments."""
+        return {
+            "callbacks": self.callbacks(),
+            "logger": self.loggers(),
+            "plugins": [SafeCheckpointIO()],
+            "default_root_dir": str(self.path),
+        }
+
+    def _holds_run(self) -> bool:
+        return bool(checkpoints_in(self.checkpoints)) or self.curves.exists()
+
+    def _last_good(self) -> Path | None:
+        checkpoint, damaged = last_good_checkpoint(self.checkpoints)
+        for path in damaged:
+            log.warning("%s is damaged: going on from %s", path, checkpoint.name if checkpoint else "the beginning")
+            path.rename(path.with_suffix(".damaged"))
+        if checkpoint is None:
+            log.warning("no checkpoint in %s yet: starting from the beginning", self.checkpoints)
+        return checkpoint
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
