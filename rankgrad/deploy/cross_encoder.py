@@ -1,0 +1,66 @@
+"""An exported cross-encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rankgrad._checks import InputError, check_texts
+from rankgrad.deploy.graph import Graph
+from rankgrad.deploy.results import Result, best_first, check_request, score_distinct
+from rankgrad.tokens import PairTokenizer
+
+
+class CrossEncoder:
+    """Score (query, document) pairs with an exported graph.
+
+    Args:
+        graph: inputs as its file declares them; output logits ``[batch, 1]``.
+        tokenizer: the settings the model was trained with.
+    """
+
+    def __init__(self, graph: Graph, tokenizer: PairTokenizer) -> None:
+        self.graph = graph
+        self.tokenizer = tokenizer
+
+    def score(self, queries: Sequence[str], documents: Sequence[str], *, batch_size: int | None = None) -> np.ndarray:
+        """Score pair i = (``queries[i]``, ``documents[i]``); texts beyond the length limits are cut.
+
+        Args:
+            queries: one text a pair.
+            documents: one text a pair.
+            batch_size: pairs of one run; None suits the variant: one for int8, else as many short ones as pay.
+
+        Returns:
+            Float32 ``[pairs]``, in the order given; higher is better.
+
+        Raises:
+            TypeError: for a bare string.
+            InputError: for an empty query, no pairs, or lists of different lengths.
+        """
+        check_texts(queries, "query")
+        if isinstance(documents, str):
+            raise TypeError("documents: expected a sequence of strings, got one string; wrap it in a list")
+        if len(queries) != len(documents):
+            raise InputError(f"queries and documents pair up: got {len(queries)} and {len(documents)}")
+        scores = np.empty(len(queries), dtype=np.float32)
+        for rows, logits in self.graph.batches(self.tokenizer(queries, documents), batch_size=batch_size):
+            scores[rows] = logits[:, 0]
+        return scores
+
+    def rerank(self, query: str, documents: Sequence[str], *, k: int | None = None) -> list[Result]:
+        """Put documents in order for a query, the best first; of equal scores the lowest index comes first.
+
+        Args:
+            query: what is looked for.
+            documents: the candidates.
+            k: how many to give back; None for all.
+
+        Raises:
+            TypeError: for a bare string as ``documents``.
+            InputError: for an empty query or document, or ``k`` outside 1 to the number of documents.
+        """
+        check_request(query, documents, k)
+        scores = score_distinct(documents, lambda texts: self.score([query] * len(texts), texts))
+        return best_first(documents, scores, k)

@@ -1,0 +1,64 @@
+"""From a float graph to an int8 graph."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankgrad._checks import require
+
+if TYPE_CHECKING:
+    from onnx import GraphProto
+
+_PREPARED = ("onnx.quant.pre_process", "onnxruntime.quant")
+
+
+def quantize_onnx(source: str | Path, target: str | Path) -> None:
+    """Write a copy of a graph whose matrix multiplications use int8 weights and, at run time, 8-bit activations.
+
+    Weights get a scale per output channel: on MiniLM that takes 40 % off the largest error of a score for 1 % of the
+    time. They are signed: ONNX Runtime's signed kernels took two thirds of the time of its unsigned ones. Only
+    multiplications of the sequence (``MatMul`` with a constant) are touched; a head on one vector a pair (``Gemm``)
+    costs no time and is left exact, as are the embedding tables and small matrices, such as a projection.
+
+    Activations are scaled over a whole run, padding included, so a score depends on the rows it is run with:
+    ``rankgrad.deploy`` therefore runs one row at a time.
+
+    Args:
+        source: a graph that :func:`rankgrad.export.export_onnx` wrote.
+        target: the file to write.
+
+    Raises:
+        MissingExtraError: without onnx or onnxruntime.
+
+    Reference:
+        Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
+        CVPR 2018; the implementation is onnxruntime's ``quantize_dynamic``.
+    """
+    onnx = require("onnx", "onnx")
+    quantization = require("onnxruntime.quantization", "onnx")
+    model = onnx.load(str(source))
+    # The exporter has inferred every shape already, and onnxruntime's symbolic inference fails on its graphs; without
+    # this mark the quantizer recommends that inference on the root logger, and installs a handler there.
+    model.metadata_props.add(key=_PREPARED[0], value=_PREPARED[1])
+    quantization.quantize_dynamic(
+        model,
+        str(target),
+        op_types_to_quantize=["MatMul"],
+        nodes_to_exclude=_left_exact(model.graph),
+        per_channel=True,
+        weight_type=quantization.QuantType.QInt8,
+    )
+
+
+def _left_exact(graph: GraphProto) -> list[str]:
+    """Names of the multiplications that stay in float: heads, and weights under a tenth of the size of the largest."""
+    sizes = {weight.name: prod(weight.dims) for weight in graph.initializer}
+    multiplied = {
+        node.name: max(sizes.get(name, 0) for name in node.input) for node in graph.node if node.op_type == "MatMul"
+    }
+    largest = max(multiplied.values(), default=0)
+    # The quantizer turns every Gemm into a MatMul of this name before it looks at the list.
+    heads = [f"{node.name}_MatMul" for node in graph.node if node.op_type == "Gemm"]
+    return heads + [name for name, size in multiplied.items() if 0 < size * 10 < largest]

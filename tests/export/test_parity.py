@@ -1,0 +1,92 @@
+"""Parity is measured on shapes that break exports, and a disagreement is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankgrad import deploy
+from rankgrad.export import ParityError
+from rankgrad.export.parity import check_shapes, kendall_tau, relative_difference
+from rankgrad.export.probe import Shape, probe_lists, random_tokens, shapes
+
+SCORES = st.lists(st.integers(-3, 3), min_size=2, max_size=12)
+
+
+@given(
+    st.integers(2, 12).flatmap(
+        lambda size: st.tuples(*[st.lists(st.integers(-3, 3), min_size=size, max_size=size)] * 2)
+    )
+)
+def test_kendall_tau_is_scipys(both: tuple[list[int], list[int]]) -> None:
+    first, second = (np.array(scores, dtype=np.float32) for scores in both)
+    expected = scipy.stats.kendalltau(first, second).statistic
+    if np.isnan(expected):
+        assert kendall_tau(first, second) == float(np.ptp(first) == np.ptp(second) == 0)
+    else:
+        assert kendall_tau(first, second) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "difference"),
+    [
+        ([0.5, -0.25], [0.5, -0.5], 0.25),
+        ([10.0, 0.0], [10.0, 1.0], 0.1),
+        ([np.nan, 1.0], [np.nan, 1.0], 0.0),
+        ([1.0, 1.0], [np.nan, 1.0], np.inf),
+        ([1.0, 1.0], [[1.0, 1.0]], np.inf),
+    ],
+)
+def test_relative_difference(expected: list[float], got: Any, difference: float) -> None:
+    assert relative_difference(np.array(expected), np.array(got)) == pytest.approx(difference)
+
+
+@pytest.mark.parametrize("longest", [24, 180, 512])
+def test_shapes_cover_what_breaks(longest: int) -> None:
+    found = shapes(longest)
+    assert {1} < {shape.batch for shape in found}
+    assert {shape.tokens for shape in found} >= {3, longest}
+    assert any(shape.padding > 0.8 * shape.tokens for shape in found)
+    assert any(shape.batch % 2 and shape.tokens % 2 and shape.batch > 1 for shape in found)
+    assert max(shape.tokens for shape in found) == longest
+
+
+def test_random_tokens_have_the_shape(tiny_ranker: Callable[[str], Any]) -> None:
+    tokens = random_tokens(tiny_ranker("mean").tokenizer, Shape(3, 9, padding=4))
+    assert tokens.lengths.tolist() == [9, 5, 5]
+    assert tokens.token_type_ids.tolist()[1] == [0, 1, 1, 1, 1, 0, 0, 0, 0]
+    assert (tokens.input_ids[1:, 5:] == tiny_ranker("mean").tokenizer.pad_id).all()
+
+
+@pytest.mark.parametrize("kind", ["interaction", "colbert"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda found: found + 0.01, r"disagrees with torch at Shape\(batch=1, tokens=3"),
+        (lambda found: found * np.nan, "relative difference inf"),
+        (lambda found: found[:, :1, ..., None], "outputs"),
+        (lambda found: found if len(found) == 1 else found[::-1], r"disagrees with torch at Shape\(batch=2"),
+    ],
+)
+def test_a_graph_that_disagrees_is_an_error(
+    tiny_ranker: Callable[[str], Any], tiny_bundle: Callable[[str], Path], kind: str, change: Any, message: str
+) -> None:
+    graph = deploy.load(tiny_bundle(kind), threads=1).graph
+    wrong: Any = lambda tokens: change(graph(tokens))  # noqa: E731
+    with pytest.raises(ParityError, match=message):
+        check_shapes(tiny_ranker(kind), wrong, tolerance=1e-4)
+    found = check_shapes(tiny_ranker(kind), graph, tolerance=1e-4)
+    assert max(each.difference for each in found) < 1e-5
+
+
+def test_the_built_in_texts_differ_in_length() -> None:
+    lengths = [len(document.split()) for _, documents in probe_lists() for document in documents]
+    assert len(lengths) == 60
+    assert min(lengths) < 6 < 50 < max(lengths)
