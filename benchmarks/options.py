@@ -1,0 +1,20 @@
+"""What the command line decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a case is run.
+
+    Args:
+        quick: tiny sizes and two rounds; shows that the case works, says nothing about speed.
+        model: a model folder, ``"minilm"`` (the packaged one), or ``"random"`` (its shape, random weights).
+        device: ``"cpu"`` or ``"cuda"``; what runs on a CPU alone is left out on ``"cuda"``.
+    """
+
+    quick: bool = False
+    model: str = "minilm"
+    device: str = "cpu"

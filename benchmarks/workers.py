@@ -1,0 +1,51 @@
+"""Running a part of a case in a process of its own: with its own thread count and its own memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import ROOT
+from rankgrad._checks import InputError
+
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class WorkerError(RuntimeError):
+    """A worker failed; what it wrote to the terminal says why."""
+
+
+def run_worker(module: str, job: dict[str, Any], *, threads: int) -> Any:
+    """Run ``python -m module`` with a job and give back what it answers.
+
+    Its terminal output goes to ours. Nothing is looked for on a hub.
+
+    Raises:
+        WorkerError: when it exits with an error.
+    """
+    variables = dict.fromkeys(_THREADS, str(threads)) | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer.json"
+        sys.stdout.flush()
+        command = [sys.executable, "-m", module, json.dumps(job | {"threads": threads}), str(answer)]
+        done = subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}, check=False)
+        if done.returncode != 0:
+            raise WorkerError(f"{module} ended with exit code {done.returncode}; its output is above")
+        return json.loads(answer.read_text(encoding="utf-8"))
+
+
+def answer(work: Callable[[dict[str, Any]], Any]) -> None:
+    """The body of a worker's ``__main__``: do the job of the first argument, write the answer where the second says."""
+    if len(sys.argv) != 3:
+        raise InputError("a worker is run by its case: python -m benchmarks CASE")
+    import torch
+
+    job = json.loads(sys.argv[1])
+    torch.set_num_threads(job["threads"])
+    Path(sys.argv[2]).write_text(json.dumps(work(job)), encoding="utf-8")

@@ -1,0 +1,76 @@
+"""Ordering the documents of one query with a bundle or a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from rankgrad._checks import InputError
+from rankgrad.cli._lengths import cut_texts
+from rankgrad.cli._load import Variant, is_bundle, load_bundle, load_trained
+from rankgrad.cli._show import Found, note
+
+if TYPE_CHECKING:
+    from rankgrad.cli._load import TrainedModel
+    from rankgrad.tokens import LateInteractionTokenizer, PairTokenizer
+
+Ranker: TypeAlias = Callable[[str, Sequence[Found]], list[Found]]
+Scored: TypeAlias = list[tuple[int, float]]
+
+
+def load_ranker(folder: Path, variant: Variant | None = None) -> Ranker:
+    """Open a bundle or a trained model folder; a bundle ranks without torch.
+
+    Returns:
+        a function from a query and documents to the documents in order, the best first; it says on standard error what
+        the model cannot read.
+
+    Raises:
+        InputError: for a folder that holds no ranker, damaged files, or a variant of something that is no bundle.
+        MissingExtraError: for a library that is not installed.
+    """
+    if is_bundle(folder):
+        bundle = load_bundle(folder, variant or "fp32")
+        return partial(_rank, bundle.tokenizer, partial(_score_without_torch, bundle.rerank))
+    if variant is not None:
+        raise InputError(
+            f"--variant {variant}: {folder} is no bundle; make one with `rankgrad export {folder} --out ...`"
+        )
+    model = load_trained(folder)
+    return partial(_rank, model.tokenizer, partial(_score_with_torch, model))
+
+
+def _rank(
+    tokenizer: PairTokenizer | LateInteractionTokenizer,
+    score: Callable[[str, list[str]], Scored],
+    query: str,
+    found: Sequence[Found],
+) -> list[Found]:
+    texts = [row.text for row in found]
+    cut = cut_texts(tokenizer, query, texts, [f"document {row.name}" for row in found])
+    if cut:
+        note(cut)
+    return [found[row]._replace(score=value) for row, value in score(query, texts)]
+
+
+def _score_without_torch(rerank: Callable, query: str, texts: list[str]) -> Scored:
+    return [(result.index, float(result.score)) for result in rerank(query, texts)]
+
+
+def _score_with_torch(model: TrainedModel, query: str, texts: list[str]) -> Scored:
+    import torch
+
+    from rankgrad.models import ColBERT
+    from rankgrad.rerank import CrossEncoderReranker, LateInteractionReranker
+    from rankgrad.types import Ranking
+
+    count = len(texts)
+    every = Ranking(torch.arange(count)[None], torch.zeros(1, count), torch.ones(1, count, dtype=torch.bool))
+    with torch.inference_mode():
+        if isinstance(model, ColBERT):
+            ranking = LateInteractionReranker(model, texts, k=count)([query], every)
+        else:
+            ranking = CrossEncoderReranker(model, texts, k=count)([query], every)
+    return list(zip(ranking.ids[0].tolist(), ranking.scores[0].tolist(), strict=True))

@@ -1,0 +1,76 @@
+"""The systems that ``rankgrad evaluate`` compares, made of BM25 and the models given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from rankgrad import deploy
+from rankgrad.cli._load import VARIANTS, is_bundle, load_bundle, load_trained
+from rankgrad.models import ColBERT
+from rankgrad.pipeline import Pipeline
+from rankgrad.rerank import CrossEncoderReranker, LateInteractionReranker
+from rankgrad.retrieve import BM25
+
+if TYPE_CHECKING:
+    from rankgrad.cli._load import BundleModel, TrainedModel
+    from rankgrad.types import Queries, Ranking
+
+BASELINE = "BM25"
+
+
+class Depths(NamedTuple):
+    """How many documents a query each stage handles."""
+
+    retrieved: int
+    cross_encoded: int
+
+
+class _Stage(NamedTuple):
+    """A model made into a stage, and how it runs: ``torch``, ``fp32`` or ``int8``."""
+
+    label: str
+    runtime: str
+    module: LateInteractionReranker | CrossEncoderReranker
+
+
+def systems_of(
+    folders: Sequence[Path], documents: Sequence[str], depths: Depths
+) -> dict[str, Callable[[Queries], Ranking]]:
+    """BM25, BM25 then each model, and for each runtime BM25 then its first ColBERT then its first cross-encoder."""
+    stages = [stage for folder in folders for stage in _stages(folder, documents, depths)]
+    chains: list[tuple[_Stage, ...]] = [(), *((stage,) for stage in stages)]
+    for runtime in dict.fromkeys(stage.runtime for stage in stages):
+        of_runtime = [stage for stage in stages if stage.runtime == runtime]
+        late = [stage for stage in of_runtime if isinstance(stage.module, LateInteractionReranker)]
+        cross = [stage for stage in of_runtime if isinstance(stage.module, CrossEncoderReranker)]
+        if late and cross:
+            chains.append((late[0], cross[0]))
+    bm25 = BM25(documents)
+    return {
+        " > ".join([BASELINE, *(stage.label for stage in chain)]): Pipeline(
+            bm25, rerank=[stage.module for stage in chain], k=depths.retrieved
+        )
+        for chain in chains
+    }
+
+
+def _stages(folder: Path, documents: Sequence[str], depths: Depths) -> Iterator[_Stage]:
+    for label, runtime, model in _open(folder):
+        if isinstance(model, (ColBERT, deploy.ColBERT)):
+            yield _Stage(label, runtime, LateInteractionReranker(model, documents, k=depths.retrieved))
+        else:
+            yield _Stage(label, runtime, CrossEncoderReranker(model, documents, k=depths.cross_encoded))
+
+
+def _open(folder: Path) -> Iterator[tuple[str, str, BundleModel | TrainedModel]]:
+    """(label, runtime, model) of each way to run what is in a folder."""
+    name = folder.resolve().name
+    if not is_bundle(folder):
+        yield name, "torch", load_trained(folder)
+        return
+    graphs = deploy.read_settings(folder).graphs
+    for variant in VARIANTS:
+        if graphs.get(variant):
+            yield f"{name} {variant}", variant, load_bundle(folder, variant)

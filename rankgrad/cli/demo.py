@@ -1,0 +1,158 @@
+"""``rankgrad demo``: the whole of rankgrad on this Python's own documentation."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankgrad.cli._parser import Parser, add_command
+
+if TYPE_CHECKING:
+    from rankgrad.data import Collection
+
+QUESTION = "read a configuration file into a dictionary"
+RETRIEVED = 50
+CROSS_ENCODED = 10
+
+
+def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Register the command."""
+    parser = add_command(
+        commands,
+        "demo",
+        run,
+        summary="train, measure, export and rerank on this Python's own documentation",
+        about=(
+            "Train a ColBERT and a cross-encoder on the documentation of this Python's standard library, measure them\n"
+            "against BM25 on modules they have not seen, export them to ONNX and rerank with the artifacts.\n"
+            "Needs no download; takes minutes on two cores."
+        ),
+        example='  rankgrad demo --out runs/demo --query "wait for a process to end"',
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/demo"), help="folder for what it makes (default: %(default)s)"
+    )
+    parser.add_argument("--query", help="what to search for at the end (default: asked for, or an example)")
+    parser.add_argument(
+        "--encoder", default="minilm", help="folder or hub id of the encoder to start from (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--queries", type=int, default=200, help="test queries to measure on (default: %(default)s)", metavar="N"
+    )
+    parser.add_argument("--quick", action="store_true", help="a few training steps only: to try the machinery")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the demonstration."""
+    from rankgrad._checks import check_texts
+
+    if arguments.query is not None:
+        check_texts([arguments.query], "--query")
+    from rankgrad.data import pydoc_collection
+
+    started = time.perf_counter()
+    _say(started, "Reading the documentation of this Python's standard library")
+    collection = pydoc_collection()
+    sizes = ", ".join(f"{len(collection.qrels[split])} {split}" for split in collection.splits)
+    print(f"  {len(collection.documents)} documents; queries: {sizes}; no module is in two of the splits")
+    bundles = _train_and_export(collection, arguments, started)
+    _measure(collection, bundles, arguments, started)
+    _answer(collection, bundles, arguments, started)
+    print(f"\nDone in {(time.perf_counter() - started) / 60:.1f} minutes; everything is in {arguments.out}")
+    return 0
+
+
+def _train_and_export(collection: Collection, arguments: argparse.Namespace, started: float) -> list[Path]:
+    """Train both models and write their bundles; gives the folders of models and bundles."""
+    from rankgrad.cli import _demo_training as training
+    from rankgrad.export import export_bundle
+
+    few = {"steps": 2} if arguments.quick else {}
+    models = arguments.out / "models"
+    _say(started, "Training a ColBERT from the packaged MiniLM: BM25 negatives, in-batch negatives")
+    colbert = training.train_colbert(
+        collection, arguments.encoder, models / "colbert", training.COLBERT._replace(**few)
+    )
+    _say(started, "Training a cross-encoder: it starts from that ColBERT's encoder and learns from its scores")
+    cross_encoder = training.train_cross_encoder(
+        collection, colbert, models / "cross-encoder", training.CROSS_ENCODER._replace(**few)
+    )
+    _say(started, "Exporting both to ONNX, fp32 and int8, checked against torch")
+    bundles = [arguments.out / "bundles" / name for name in ("colbert", "cross-encoder")]
+    calibration = _calibration(collection)
+    for model, bundle in zip((colbert, cross_encoder), bundles, strict=True):
+        parity = export_bundle(
+            model, bundle, calibration_texts=calibration, progress=lambda line: print(f"  {line}"), rank_agreement=0.7
+        )
+        graphs = parity["graphs"]
+        print(
+            f"  {bundle}: "
+            + "; ".join(
+                f"{name} agrees with torch, Kendall tau {graph['kendall_tau']:.3f}" for name, graph in graphs.items()
+            )
+        )
+    return bundles
+
+
+def _calibration(collection: Collection) -> list[tuple[str, list[str]]]:
+    """Validation queries with BM25's documents: what parity is measured on."""
+    from rankgrad.retrieve import BM25
+
+    task = collection.task("validation").sample(10, seed=0)
+    ranking = BM25(task.documents.texts)(task.queries.texts, 10)
+    rows = [ids[mask].tolist() for ids, mask in zip(ranking.ids, ranking.mask, strict=True)]
+    found = [[task.documents.texts[row] for row in each] for each in rows]
+    return [(query, texts) for query, texts in zip(task.queries.texts, found, strict=True) if len(texts) > 1]
+
+
+def _measure(collection: Collection, bundles: list[Path], arguments: argparse.Namespace, started: float) -> None:
+    """Compare all systems on held-out modules; print the table, write report, runs and picture."""
+    from rich.console import Console
+
+    from rankgrad.cli._systems import BASELINE, Depths, systems_of
+    from rankgrad.evaluation import Experiment
+
+    task = collection.task("test")
+    task = task.sample(min(arguments.queries, len(task.queries)), seed=0)
+    _say(started, f"Measuring on {len(task.queries)} queries of held-out modules, searching all documents")
+    folders = [arguments.out / "models" / name / "best" for name in ("colbert", "cross-encoder")]
+    systems = systems_of([*folders, *bundles], task.documents.texts, Depths(RETRIEVED, CROSS_ENCODED))
+    report = Experiment(systems, task, baseline=BASELINE).run(progress=sys.stderr.isatty())
+    Console().print(report.table())
+    report.write(arguments.out / "report")
+    print(f"  table, runs and picture: {arguments.out / 'report'}")
+
+
+def _answer(collection: Collection, bundles: list[Path], arguments: argparse.Namespace, started: float) -> None:
+    """Search for one sentence with BM25 and the exported cascade."""
+    from rankgrad.cli._load import load_bundle
+    from rankgrad.cli._show import Found, show
+    from rankgrad.retrieve import BM25
+
+    query = arguments.query or _ask()
+    _say(started, f"Reranking with the bundles, without torch models: {query!r}")
+    documents = collection.documents
+    ranking = BM25(documents.texts)([query], min(RETRIEVED, len(documents)))
+    rows = ranking.ids[0][ranking.mask[0]].tolist()
+    if not rows:
+        print("  BM25 finds no document that shares a word with it: try other words with --query")
+        return
+    for bundle, keep in zip(bundles, (CROSS_ENCODED, 5), strict=True):
+        results = load_bundle(bundle).rerank(query, [documents.texts[row] for row in rows], k=min(keep, len(rows)))
+        rows = [rows[result.index] for result in results]
+    found = [Found(documents.ids[row], each.score, each.document) for row, each in zip(rows, results, strict=True)]
+    show(query, found, name="id", as_json=False)
+
+
+def _ask() -> str:
+    """A sentence from the person at the terminal; without one, or without an answer, an example."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return QUESTION
+    return input(f"\nWhat are you looking for in Python's library? [{QUESTION}] ").strip() or QUESTION
+
+
+def _say(started: float, text: str) -> None:
+    print(f"\n[{time.perf_counter() - started:4.0f} s] {text}", flush=True)

@@ -1,0 +1,203 @@
+"""Input that cannot be used: one line that names it, exit code 2, nothing written."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RERANK = ("rerank", "--model", "{cross_encoder}", "read a file")
+SEARCH = ("search", "--data", "{beir}")
+EVALUATE = ("evaluate", "--data", "{beir}")
+
+ARGUMENTS = [
+    ("no command", (), "the following arguments are required: COMMAND"),
+    ("no such command", ("sort",), "invalid choice: 'sort'"),
+    ("no such option", (*RERANK, "a text", "--best"), "unknown argument '--best' for rerank"),
+    ("no model", ("rerank", "a query", "a text"), "required: --model"),
+    ("k is no number", (*RERANK, "a text", "-k", "all"), "expected a whole number of at least 1, got 'all'"),
+    ("k is zero", (*SEARCH, "a query", "-k", "0"), "expected a whole number of at least 1, got '0'"),
+]
+VALUES = [
+    ("empty query", ("rerank", "--model", "{cross_encoder}", " ", "a text"), "the query is empty"),
+    ("empty query to search", (*SEARCH, ""), "the query is empty"),
+    ("empty document", (*RERANK, "a text", " "), "document 2 of 2 is empty"),
+    ("two sources of documents", (*RERANK, "a text", "--file", "texts.txt"), "leave one of them out"),
+    ("k above the documents", (*RERANK, "a text", "-k", "2"), "-k 2 is more than the 1 documents"),
+    ("k above the collection", (*SEARCH, "read a file", "-k", "6"), "-k 6 is more than the 5 documents"),
+    ("only stop words", (*SEARCH, "to be or not to be"), "'to be or not to be' holds only stop words"),
+    ("no such document file", (*RERANK, "--file", "nowhere.txt"), "nowhere.txt: No such file"),
+    ("no such model", ("rerank", "--model", "nowhere", "a query", "a text"), "nowhere does not exist"),
+    ("a plain encoder", ("rerank", "--model", "{encoder}", "a query", "a text"), "holds an encoder but no ranker"),
+    ("variant of no bundle", (*RERANK, "a text", "--variant", "int8"), "is no bundle"),
+    ("no such collection", ("search", "--data", "nowhere", "a query"), "nowhere is no folder"),
+    ("no such split", (*EVALUATE, "--split", "dev"), "no split 'dev'"),
+    ("bundle exported again", ("export", "{colbert_bundle}", "--out", "new"), "is a bundle already"),
+    ("encoder exported", ("export", "{encoder}", "--out", "new"), "holds an encoder but no ranker"),
+    ("export over a bundle", ("export", "{colbert}", "--out", "{cross_encoder_bundle}"), "pass --overwrite"),
+    ("export over other files", ("export", "{colbert}", "--out", "{beir}", "--overwrite"), "other files"),
+    ("report over other files", (*EVALUATE, "--out", "{beir}"), "other files"),
+    ("no such configuration", ("fit", "--config", "nowhere.yaml"), "nowhere.yaml"),
+]
+FILES = [
+    ("empty line", "texts.txt", b"a text\n\nanother\n", "texts.txt:2 is an empty document"),
+    ("nothing in it", "texts.txt", b"", "texts.txt holds no document"),
+    ("not UTF-8", "texts.txt", b"caf\xe9\n", "texts.txt is not UTF-8 text (byte 3)"),
+    ("malformed JSON lines", "texts.jsonl", b'{"text": "a"}\n{"text": "b"\n', "texts.jsonl:2 is malformed JSON"),
+    ("JSON without text", "texts.jsonl", b'{"text": "a"}\n{"body": "b"}\n', "texts.jsonl:2 has no text"),
+    ("empty text in JSON", "texts.jsonl", b'{"text": ""}\n', "texts.jsonl:1 is an empty document"),
+]
+
+
+def halve(path: str) -> Callable[[Path], object]:
+    """Cut a file of the folder in the middle."""
+    return lambda folder: (folder / path).write_bytes(
+        (folder / path).read_bytes()[: (folder / path).stat().st_size // 2]
+    )
+
+
+def remove(path: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / path).unlink()
+
+
+def append(path: str, text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / path).write_text((folder / path).read_text() + text)
+
+
+def widen(folder: Path) -> None:
+    """Let the configuration describe a larger model than the weights are of."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "hidden_size": 64, "intermediate_size": 128}))
+
+
+MODEL = ("rerank", "--model", "damaged", "a query", "a text")
+DATA = ("search", "--data", "damaged", "read a file")
+DAMAGE = [
+    ("no model file", "cross_encoder", remove("config.json"), MODEL, "damaged"),
+    ("truncated weights", "cross_encoder", halve("model.safetensors"), MODEL, "damaged"),
+    ("truncated head", "cross_encoder", halve("head.safetensors"), MODEL, "head.safetensors cannot be read"),
+    ("truncated projection", "colbert", halve("1_Dense/model.safetensors"), MODEL, "model.safetensors cannot be read"),
+    ("no tokenizer", "cross_encoder", remove("tokenizer.json"), MODEL, "tokenizer"),
+    ("weights of another model", "cross_encoder", widen, MODEL, "damaged"),
+    ("weights of another ColBERT", "colbert", widen, MODEL, "damaged"),
+    ("truncated graph", "cross_encoder_bundle", halve("onnx/model.onnx"), MODEL, "model.onnx"),
+    ("truncated ColBERT graph", "colbert_bundle", halve("onnx/model.onnx"), MODEL, "model.onnx"),
+    ("no graph", "cross_encoder_bundle", remove("onnx/model.onnx"), MODEL, "model.onnx"),
+    (
+        "no int8 graph",
+        "colbert_bundle",
+        remove("onnx/model_quantized.onnx"),
+        (*MODEL, "--variant", "int8"),
+        "model_quantized.onnx",
+    ),
+    ("truncated settings", "colbert_bundle", halve("rankgrad.json"), MODEL, "rankgrad.json"),
+    ("bundle without tokenizer", "colbert_bundle", remove("tokenizer.json"), MODEL, "tokenizer.json"),
+    ("no corpus", "beir", remove("corpus.jsonl"), DATA, "corpus.jsonl"),
+    ("malformed corpus", "beir", append("corpus.jsonl", '{"_id": "d6"\n'), DATA, "corpus.jsonl:6"),
+    ("malformed queries", "beir", append("queries.jsonl", "{\n"), DATA, "queries.jsonl:4"),
+    ("unknown document", "beir", append("qrels/test.tsv", "q1\td9\t1\n"), ("evaluate", *DATA[1:3]), "'d9'"),
+    ("unknown query", "beir", append("qrels/test.tsv", "q9\td1\t1\n"), ("evaluate", *DATA[1:3]), "'q9'"),
+]
+
+
+def rows(table: list[tuple[Any, ...]]) -> list[Any]:
+    """A row's first entry is its name."""
+    return [pytest.param(*row[1:], id=row[0]) for row in table]
+
+
+def refused(outcome: Any, message: str) -> None:
+    assert outcome.err.startswith("rankgrad: error: ")
+    assert outcome.err.count("\n") == 1
+    assert message in outcome.err
+    assert outcome.out == ""
+    assert outcome.code == 2
+
+
+def tree(folder: Path) -> dict[str, int]:
+    """Every file below a folder, with its time of change."""
+    return {
+        path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def filled(words: tuple[str, ...], folders: Any) -> list[str]:
+    return [word.format(**folders._asdict()) for word in words]
+
+
+@pytest.mark.parametrize(("words", "message"), rows(ARGUMENTS + VALUES))
+def test_arguments(run: Any, folders: Any, tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+    root = folders.beir.parent
+    before = tree(root)
+    refused(run(*filled(words, folders)), message)
+    assert tree(tmp_path) == {}
+    assert tree(root) == before
+
+
+@pytest.mark.parametrize(("name", "content", "message"), rows(FILES))
+@pytest.mark.parametrize("source", ["file", "standard input"])
+def test_files_of_documents(
+    run: Any,
+    folders: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    content: bytes,
+    message: str,
+    source: str,
+) -> None:
+    if source == "file":
+        (tmp_path / name).write_bytes(content)
+        outcome = run(*filled((*RERANK, "--file", name), folders))
+    else:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        outcome = run(*filled(RERANK, folders))
+        message = message.replace(name, "standard input")
+    refused(outcome, message)
+
+
+@pytest.mark.parametrize(("folder", "damage", "words", "message"), rows(DAMAGE))
+def test_damaged_folders(
+    run: Any,
+    folders: Any,
+    tmp_path: Path,
+    folder: str,
+    damage: Callable[[Path], object],
+    words: tuple[str, ...],
+    message: str,
+) -> None:
+    before = tree(folders.damaged(folder, tmp_path / "damaged", damage))
+    refused(run(*words), message)
+    assert tree(tmp_path / "damaged") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["damaged"]
+
+
+@pytest.mark.parametrize(
+    ("library", "extra", "words"),
+    [
+        ("onnxruntime", "serve", ("rerank", "--model", "{cross_encoder_bundle}", "a query", "a text")),
+        ("transformers", "text", ("rerank", "--model", "{cross_encoder}", "a query", "a text")),
+        ("Stemmer", "retrieve", (*SEARCH, "read a file")),
+        ("onnx", "onnx", ("export", "{cross_encoder}", "--out", "new")),
+        ("rich", "evaluate", EVALUATE),
+        ("pytorch_lightning", "train", ("fit", "--config", "some.yaml")),
+    ],
+)
+def test_missing_extras(
+    run: Any,
+    folders: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    library: str,
+    extra: str,
+    words: tuple[str, ...],
+) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == library]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)  # type: ignore[arg-type]
+    refused(run(*filled(words, folders)), f'pip install "rankgrad[{extra}]"')
+    assert tree(tmp_path) == {}

@@ -1,0 +1,216 @@
+"""What the commands print and write when all is well."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rankgrad import __version__
+from rankgrad.models import ColBERT, CrossEncoder
+from rankgrad.ops import maxsim_packed
+from rankgrad.training.run_folder import RunFolder
+
+TEXTS = ["open a file and read its lines", "join several strings with a separator", "sort a list by key"]
+QUERY = "read a file"
+SCRIPT = [sys.executable, "-c", "import sys; from rankgrad.cli.main import main; sys.exit(main())"]
+
+
+def oracle(folders: Any, kind: str) -> list[float]:
+    """The scores of ``TEXTS`` from the model itself."""
+    if kind == "cross_encoder":
+        return CrossEncoder.from_pretrained(folders.cross_encoder).score([QUERY] * len(TEXTS), TEXTS).tolist()
+    colbert = ColBERT.from_pretrained(folders.colbert)
+    queries, mask = colbert.encode_queries([QUERY])
+    return maxsim_packed(queries, mask, *colbert.encode_documents(TEXTS))[0].tolist()
+
+
+@pytest.mark.parametrize("kind", ["cross_encoder", "colbert"])
+@pytest.mark.parametrize(
+    ("suffix", "variant", "tolerance"), [("", None, 1e-5), ("_bundle", "fp32", 1e-3), ("_bundle", "int8", 1.0)]
+)
+def test_rerank_orders_by_the_models_own_scores(
+    run: Any, folders: Any, kind: str, suffix: str, variant: str | None, tolerance: float
+) -> None:
+    options = [] if variant is None else ["--variant", variant]
+    outcome = run("rerank", "--model", getattr(folders, kind + suffix), *options, "--json", QUERY, *TEXTS)
+    assert (outcome.code, outcome.err) == (0, "")
+    answer = json.loads(outcome.out)
+    results = answer["results"]
+    assert answer["query"] == QUERY
+    assert [row["rank"] for row in results] == [1, 2, 3]
+    assert [row["text"] for row in results] == [TEXTS[int(row["document"]) - 1] for row in results]
+    assert [row["score"] for row in results] == sorted((row["score"] for row in results), reverse=True)
+    expected = oracle(folders, kind)
+    assert {int(row["document"]) - 1: row["score"] for row in results} == pytest.approx(
+        dict(enumerate(expected)), abs=tolerance
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "content"),
+    [
+        (["--file", "texts.txt"], "\n".join(TEXTS)),
+        (["--file", "texts.jsonl"], "\n".join(json.dumps({"text": text}) for text in TEXTS) + "\n"),
+        (["--file", "-"], "\r\n".join(TEXTS) + "\r\n"),
+        ([], "\n".join(json.dumps({"title": "", "text": text}) for text in TEXTS)),
+    ],
+)
+def test_documents_may_come_from_a_file_or_standard_input(
+    run: Any, folders: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], content: str
+) -> None:
+    (tmp_path / (words[-1] if words else "unused")).write_text(content)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+    outcome = run("rerank", "--model", folders.cross_encoder_bundle, "--json", QUERY, *words)
+    expected = run("rerank", "--model", folders.cross_encoder_bundle, "--json", QUERY, *TEXTS)
+    assert outcome == expected
+    assert expected.code == 0
+
+
+def test_rerank_prints_a_line_a_document(run: Any, folders: Any) -> None:
+    outcome = run("rerank", "--model", folders.colbert_bundle, QUERY, *TEXTS, "-k", 2)
+    lines = outcome.out.splitlines()
+    assert [line.split()[0] for line in lines] == ["1", "2"]
+    assert all(line.split(maxsplit=3)[3] in TEXTS for line in lines)
+
+
+def test_rerank_prints_a_table_on_a_terminal(run: Any, folders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rankgrad.cli._show.is_terminal", lambda: True)
+    outcome = run("rerank", "--model", folders.colbert_bundle, QUERY, *TEXTS)
+    header, *lines = outcome.out.splitlines()
+    assert header.split() == ["rank", "score", "document", "text"]
+    assert [line.split()[0] for line in lines] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("kind", ["cross_encoder", "colbert"])
+@pytest.mark.parametrize("suffix", ["", "_bundle"])
+def test_a_document_too_long_to_read_is_named_once(run: Any, folders: Any, kind: str, suffix: str) -> None:
+    long = ("sort values " * 10_000)[:100_000]
+    outcome = run("rerank", "--model", getattr(folders, kind + suffix), "--json", QUERY, "a file", long)
+    assert outcome.code == 0
+    assert len(json.loads(outcome.out)["results"]) == 2
+    assert outcome.err.count("\n") == 1
+    assert "document 2 (16,6" in outcome.err
+    assert "document 1" not in outcome.err
+
+
+def test_rerank_from_a_bundle_leaves_torch_alone(folders: Any) -> None:
+    program = (
+        "import sys; from rankgrad.cli.main import main; code = main(); print('torch' in sys.modules); sys.exit(code)"
+    )
+    words = ["rerank", "--model", str(folders.colbert_bundle), "--json", QUERY, *TEXTS]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_search_finds_by_words_then_by_models(run: Any, folders: Any) -> None:
+    query = "sort the values and read a file"
+    words = ("search", "--data", folders.beir, query, "--json")
+    plain = json.loads(run(*words, "-k", 2).out)["results"]
+    assert {row["id"] for row in plain} == {"d1", "d2"}
+    models = ("--model", folders.colbert, "--model", folders.cross_encoder_bundle)
+    ordered = json.loads(run(*words, "-k", 2, *models).out)["results"]
+    scores = (
+        CrossEncoder.from_pretrained(folders.cross_encoder).score([query] * 2, [row["text"] for row in plain]).tolist()
+    )
+    assert ordered[0]["id"] == plain[scores.index(max(scores))]["id"]
+    assert ordered[0]["score"] == pytest.approx(max(scores), abs=1e-3)
+
+
+def test_search_says_when_no_document_has_a_word(run: Any, folders: Any) -> None:
+    outcome = run("search", "--data", folders.beir, "quokka", "--json")
+    assert outcome.code == 0
+    assert json.loads(outcome.out)["results"] == []
+    assert outcome.err == "rankgrad: nothing found: no document holds a word of the query\n"
+
+
+def test_evaluate_measures_every_system(run: Any, folders: Any, tmp_path: Path) -> None:
+    models = [
+        word
+        for name in ("colbert", "cross_encoder", "cross_encoder_bundle")
+        for word in ("--model", getattr(folders, name))
+    ]
+    outcome = run("evaluate", "--data", folders.beir, *models, "--depth", 5, "--json", "--out", "report")
+    assert outcome.code == 0
+    report = json.loads(outcome.out)
+    assert [system["name"] for system in report["systems"]] == [
+        "BM25",
+        "BM25 > colbert",
+        "BM25 > cross",
+        "BM25 > cross_bundle fp32",
+        "BM25 > cross_bundle int8",
+        "BM25 > colbert > cross",
+    ]
+    assert json.loads((tmp_path / "report" / "report.json").read_text()) == report
+    assert run("evaluate", "--data", folders.beir).code == 0
+
+
+def test_export_replaces_a_bundle_when_told_to(run: Any, folders: Any, tmp_path: Path) -> None:
+    shutil.copytree(folders.colbert_bundle, tmp_path / "bundle")
+    words = ("export", folders.cross_encoder, "--out", "bundle", "--no-int8")
+    assert run(*words).code == 2
+    assert run(*words, "--overwrite") == (0, "", "rankgrad: wrote bundle\n")
+    assert not (tmp_path / "bundle" / "onnx" / "model_quantized.onnx").exists()
+    request = ("--json", QUERY, *TEXTS)
+    assert run("rerank", "--model", "bundle", *request) == run(
+        "rerank", "--model", folders.cross_encoder_bundle, *request
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--config", "a.yaml", "--model.learning_rate", "1e-5", "--resume"],) * 2,
+        (["--config=a.yaml", "--config", "b.yaml", "--trainer.max_epochs", "-1"],) * 2,
+        (["--help-all"], ["--help"]),
+    ],
+)
+def test_fit_hands_its_arguments_on(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], expected: list[str]
+) -> None:
+    given: list[str] = []
+    monkeypatch.setattr("rankgrad.training.cli.main", lambda argv: given.extend(argv) or RunFolder(Path("runs/mine")))
+    assert run("fit", *words) == (0, "", "rankgrad: the best model is in runs/mine/best\n")
+    assert given == expected
+
+
+@pytest.mark.parametrize("command", ["demo", "fit", "evaluate", "export", "rerank", "search"])
+def test_help_ends_in_an_example(run: Any, command: str) -> None:
+    outcome = run(command, "--help")
+    assert outcome.code == 0
+    assert f"example:\n  rankgrad {command} " in outcome.out
+    assert all(len(line) <= 110 for line in outcome.out.splitlines())
+
+
+def test_version(run: Any) -> None:
+    assert run("--version") == (0, f"rankgrad {__version__}\n", "")
+
+
+def test_a_reader_that_goes_away_is_no_error(folders: Any) -> None:
+    words = ["rerank", "--model", str(folders.cross_encoder_bundle), QUERY, *TEXTS]
+    with subprocess.Popen([*SCRIPT, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 141
+
+
+class Interrupted(io.StringIO):
+    """A standard input whose reader presses Ctrl-C."""
+
+    def read(self, size: int | None = -1) -> str:
+        raise KeyboardInterrupt
+
+
+def test_interrupting_says_so_in_one_line(run: Any, folders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", Interrupted())
+    assert run("rerank", "--model", folders.colbert_bundle, QUERY) == (130, "", "rankgrad: stopped\n")
