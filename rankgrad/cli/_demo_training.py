@@ -25,9 +25,9 @@ class Schedule(NamedTuple):
     learning_rate: float
 
 
-COLBERT = Schedule(steps=60, batch_size=24, negatives=3, learning_rate=5e-5)
-CROSS_ENCODER = Schedule(steps=100, batch_size=8, negatives=5, learning_rate=5e-5)
-VALIDATION_QUERIES = 60
+COLBERT = Schedule(steps=40, batch_size=24, negatives=3, learning_rate=5e-5)
+CROSS_ENCODER = Schedule(steps=70, batch_size=8, negatives=5, learning_rate=5e-5)
+VALIDATION_QUERIES = 40
 
 
 def train_colbert(collection: Collection, encoder: str, folder: Path, schedule: Schedule) -> ColBERT:

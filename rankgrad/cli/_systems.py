@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,6 +28,17 @@ class Depths(NamedTuple):
     cross_encoded: int
 
 
+class Weights(NamedTuple):
+    """How much of the incoming score a stage adds to its own: each behind BM25, the last behind a ColBERT."""
+
+    late: float = 0.0
+    cross: float = 0.0
+    cascade: float = 0.0
+
+
+NO_WEIGHTS = Weights()
+
+
 class _Stage(NamedTuple):
     """A model made into a stage, and how it runs: ``torch``, ``fp32`` or ``int8``."""
 
@@ -36,17 +48,17 @@ class _Stage(NamedTuple):
 
 
 def systems_of(
-    folders: Sequence[Path], documents: Sequence[str], depths: Depths
+    folders: Sequence[Path], documents: Sequence[str], depths: Depths, weights: Weights = NO_WEIGHTS
 ) -> dict[str, Callable[[Queries], Ranking]]:
     """BM25, BM25 then each model, and for each runtime BM25 then its first ColBERT then its first cross-encoder."""
-    stages = [stage for folder in folders for stage in _stages(folder, documents, depths)]
+    stages = [stage for folder in folders for stage in _stages(folder, documents, depths, weights)]
     chains: list[tuple[_Stage, ...]] = [(), *((stage,) for stage in stages)]
     for runtime in dict.fromkeys(stage.runtime for stage in stages):
         of_runtime = [stage for stage in stages if stage.runtime == runtime]
         late = [stage for stage in of_runtime if isinstance(stage.module, LateInteractionReranker)]
         cross = [stage for stage in of_runtime if isinstance(stage.module, CrossEncoderReranker)]
         if late and cross:
-            chains.append((late[0], cross[0]))
+            chains.append((late[0], cross[0]._replace(module=_behind_late(cross[0].module, weights))))
     bm25 = BM25(documents)
     return {
         " > ".join([BASELINE, *(stage.label for stage in chain)]): Pipeline(
@@ -56,17 +68,30 @@ def systems_of(
     }
 
 
-def _stages(folder: Path, documents: Sequence[str], depths: Depths) -> Iterator[_Stage]:
+def _stages(folder: Path, documents: Sequence[str], depths: Depths, weights: Weights) -> Iterator[_Stage]:
+    stage: LateInteractionReranker | CrossEncoderReranker
     for label, runtime, model in _open(folder):
         if isinstance(model, (ColBERT, deploy.ColBERT)):
-            yield _Stage(label, runtime, LateInteractionReranker(model, documents, k=depths.retrieved))
+            stage = LateInteractionReranker(model, documents, k=depths.retrieved, first_stage_weight=weights.late)
         else:
-            yield _Stage(label, runtime, CrossEncoderReranker(model, documents, k=depths.cross_encoded))
+            stage = CrossEncoderReranker(model, documents, k=depths.cross_encoded, first_stage_weight=weights.cross)
+        yield _Stage(label, runtime, stage)
+
+
+def _behind_late(
+    stage: LateInteractionReranker | CrossEncoderReranker, weights: Weights
+) -> LateInteractionReranker | CrossEncoderReranker:
+    """The same model as a stage of its own: the scores it is given there are on another scale than BM25's."""
+    behind = copy.copy(stage)
+    behind.first_stage_weight = weights.cascade
+    return behind
 
 
 def _open(folder: Path) -> Iterator[tuple[str, str, BundleModel | TrainedModel]]:
     """(label, runtime, model) of each way to run what is in a folder."""
-    name = folder.resolve().name
+    path = folder.resolve()
+    # A run keeps its model in `best`, which says nothing of the model.
+    name = path.parent.name if path.name == "best" else path.name
     if not is_bundle(folder):
         yield name, "torch", load_trained(folder)
         return

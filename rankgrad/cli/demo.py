@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 from rankgrad.cli._parser import Parser, add_command
 
 if TYPE_CHECKING:
+    from rankgrad.cli._systems import Weights
     from rankgrad.data import Collection
 
 QUESTION = "read a configuration file into a dictionary"
 RETRIEVED = 50
-CROSS_ENCODED = 10
+CROSS_ENCODED = 20
+FIRST_STAGE_QUERIES = 80
+MODELS = ("colbert", "cross-encoder")
 
 
 def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -40,7 +43,7 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
         "--encoder", default="minilm", help="folder or hub id of the encoder to start from (default: %(default)s)"
     )
     parser.add_argument(
-        "--queries", type=int, default=200, help="test queries to measure on (default: %(default)s)", metavar="N"
+        "--queries", type=int, default=150, help="test queries to measure on (default: %(default)s)", metavar="N"
     )
     parser.add_argument("--quick", action="store_true", help="a few training steps only: to try the machinery")
 
@@ -58,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     collection = pydoc_collection()
     sizes = ", ".join(f"{len(collection.qrels[split])} {split}" for split in collection.splits)
     print(f"  {len(collection.documents)} documents; queries: {sizes}; no module is in two of the splits")
-    bundles = _train_and_export(collection, arguments, started)
+    bundles = _train_and_export(collection.only("train", "validation"), arguments, started)
     _measure(collection, bundles, arguments, started)
     _answer(collection, bundles, arguments, started)
     print(f"\nDone in {(time.perf_counter() - started) / 60:.1f} minutes; everything is in {arguments.out}")
@@ -81,19 +84,14 @@ def _train_and_export(collection: Collection, arguments: argparse.Namespace, sta
         collection, colbert, models / "cross-encoder", training.CROSS_ENCODER._replace(**few)
     )
     _say(started, "Exporting both to ONNX, fp32 and int8, checked against torch")
-    bundles = [arguments.out / "bundles" / name for name in ("colbert", "cross-encoder")]
+    bundles = [arguments.out / "bundles" / name for name in MODELS]
     calibration = _calibration(collection)
     for model, bundle in zip((colbert, cross_encoder), bundles, strict=True):
-        parity = export_bundle(
+        content = export_bundle(
             model, bundle, calibration_texts=calibration, progress=lambda line: print(f"  {line}"), rank_agreement=0.7
         )
-        graphs = parity["graphs"]
-        print(
-            f"  {bundle}: "
-            + "; ".join(
-                f"{name} agrees with torch, Kendall tau {graph['kendall_tau']:.3f}" for name, graph in graphs.items()
-            )
-        )
+        for variant in content["graphs"]:
+            print(f"  {bundle}, {variant}: Kendall tau with torch {content['parity'][variant]['kendall_tau']:.3f}")
     return bundles
 
 
@@ -115,15 +113,52 @@ def _measure(collection: Collection, bundles: list[Path], arguments: argparse.Na
     from rankgrad.cli._systems import BASELINE, Depths, systems_of
     from rankgrad.evaluation import Experiment
 
-    task = collection.task("test")
+    weights = _weights(collection, arguments, started)
+    task = collection.only("test").task("test")
     task = task.sample(min(arguments.queries, len(task.queries)), seed=0)
-    _say(started, f"Measuring on {len(task.queries)} queries of held-out modules, searching all documents")
-    folders = [arguments.out / "models" / name / "best" for name in ("colbert", "cross-encoder")]
-    systems = systems_of([*folders, *bundles], task.documents.texts, Depths(RETRIEVED, CROSS_ENCODED))
+    _say(started, f"Measuring on {len(task.queries)} queries, {len(task.documents)} documents, all of held-out modules")
+    folders = [_model(arguments, name) for name in MODELS]
+    systems = systems_of([*folders, *bundles], task.documents.texts, Depths(RETRIEVED, CROSS_ENCODED), weights)
     report = Experiment(systems, task, baseline=BASELINE).run(progress=sys.stderr.isatty())
     Console().print(report.table())
     report.write(arguments.out / "report")
     print(f"  table, runs and picture: {arguments.out / 'report'}")
+
+
+def _weights(collection: Collection, arguments: argparse.Namespace, started: float) -> Weights:
+    """How much each stage should listen to the one before it, by validation queries."""
+    from functools import partial
+
+    from rankgrad.cli._load import load_trained
+    from rankgrad.cli._systems import Weights
+    from rankgrad.pipeline import Pipeline
+    from rankgrad.rerank import CrossEncoderReranker, LateInteractionReranker
+    from rankgrad.retrieve import BM25
+    from rankgrad.training import fit_first_stage_weight
+
+    _say(started, "Choosing on validation queries how much of the score before it each model adds to its own")
+    task = collection.only("validation").task("validation").sample(FIRST_STAGE_QUERIES, seed=0)
+    texts = task.documents.texts
+    colbert, cross_encoder = (load_trained(_model(arguments, name)) for name in MODELS)
+    bm25 = BM25(texts)
+    late = LateInteractionReranker(colbert, texts, k=RETRIEVED)  # type: ignore[arg-type]
+    cross = CrossEncoderReranker(cross_encoder, texts, k=CROSS_ENCODED)  # type: ignore[arg-type]
+    behind_bm25 = partial(bm25, k=RETRIEVED)
+    weights = Weights(
+        late=fit_first_stage_weight(late, behind_bm25, task),
+        cross=fit_first_stage_weight(cross, behind_bm25, task),
+        cascade=fit_first_stage_weight(cross, Pipeline(bm25, rerank=[late], k=RETRIEVED), task),
+    )
+    print(
+        f"  {weights.late:g} of BM25 in ColBERT, {weights.cross:g} of BM25 in the cross-encoder, "
+        f"{weights.cascade:g} of ColBERT in the cross-encoder behind it"
+    )
+    return weights
+
+
+def _model(arguments: argparse.Namespace, name: str) -> Path:
+    """The folder of a trained model."""
+    return arguments.out / "models" / name / "best"
 
 
 def _answer(collection: Collection, bundles: list[Path], arguments: argparse.Namespace, started: float) -> None:

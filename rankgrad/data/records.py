@@ -225,6 +225,25 @@ class Collection:
         """The names of the splits."""
         return tuple(self.qrels)
 
+    def only(self, *splits: str) -> Collection:
+        """Some splits by themselves, with the documents that are judged in them and no others.
+
+        Where every document belongs to a query, as in pydoc, training and test then share nothing, not even negatives.
+
+        Raises:
+            InputError: for a split that is not there, or judgements of unknown ids.
+        """
+        tasks = [self.task(split) for split in splits]
+        judged = {name for task in tasks for grades in task.qrels.values() for name in grades}
+        asked = {name for task in tasks for name in task.queries.ids}
+        return Collection(
+            self.name,
+            self.documents.select(name for name in self.documents.ids if name in judged),
+            self.queries.select(name for name in self.queries.ids if name in asked),
+            {split: self.qrels[split] for split in splits},
+            self.notes,
+        )
+
     def task(self, split: str) -> Task:
         """The judged queries of one split over all documents.
 

@@ -14,6 +14,7 @@ from rankgrad._files import atomic_folder, check_replaceable
 from rankgrad.data.collate import PairFeatures, TextTokens
 from rankgrad.models import _folder
 from rankgrad.models._batches import score_sorted
+from rankgrad.modules.cross_attention import CrossAttentionBias, restarted_positions
 from rankgrad.modules.score_head import InteractionHead, MeanHead
 from rankgrad.modules.text_encoder import TextEncoder
 from rankgrad.tokens import PairTokenizer
@@ -30,7 +31,8 @@ class CrossEncoder(nn.Module):
 
     The head decides where the score comes from. ``cls`` is the usual sequence classifier, stored in the Hugging Face
     layout that sentence-transformers and others read. ``mean`` and ``interaction`` start from the encoder's own
-    similarity and learn from there: with few labels or little time they are far ahead of a fresh ``cls`` head.
+    similarity and learn from there: with few labels or little time they are far ahead of a fresh ``cls`` head. They
+    read the two texts almost apart at first, each with its own positions, and learn to look across.
 
     Args:
         backbone: an ``AutoModel`` encoder, or a one-label ``AutoModelForSequenceClassification`` when ``head="cls"``.
@@ -38,6 +40,8 @@ class CrossEncoder(nn.Module):
         head: where the score comes from.
         max_length: tokens of a pair; the document is cut to fit.
         query_length: tokens of a query.
+        cross_attention_bias: where ``mean`` and ``interaction`` begin to look from one text to the other, see
+            :class:`rankgrad.modules.cross_attention.CrossAttentionBias`; learned from there.
 
     Shape:
         - features: from :class:`rankgrad.data.ListCollate`
@@ -57,6 +61,7 @@ class CrossEncoder(nn.Module):
         head: Head = "interaction",
         max_length: int = 256,
         query_length: int = 64,
+        cross_attention_bias: float = -3.0,
     ) -> None:
         super().__init__()
         heads = {"cls": None, "mean": MeanHead, "interaction": InteractionHead}
@@ -73,6 +78,7 @@ class CrossEncoder(nn.Module):
         self.encoder = TextEncoder(backbone)
         kind = heads[head]
         self.head = None if kind is None else kind(self.encoder.hidden_size)
+        self.across = None if kind is None else CrossAttentionBias(start=cross_attention_bias)
         self.register_buffer("special_ids", torch.tensor(sorted(set(tokenizer.all_special_ids))), persistent=False)
 
     @classmethod
@@ -83,6 +89,7 @@ class CrossEncoder(nn.Module):
         head: Head | None = None,
         max_length: int | None = None,
         query_length: int | None = None,
+        cross_attention_bias: float = -3.0,
         trust_remote_code: bool = False,
     ) -> CrossEncoder:
         """Load a saved cross-encoder, or start one from any encoder.
@@ -92,6 +99,7 @@ class CrossEncoder(nn.Module):
             head: as in the class; None takes what the folder holds: its own setting, ``cls`` for a sequence classifier,
                 else ``interaction``.
             max_length, query_length: None takes the folder's setting, else 256 and 64.
+            cross_attention_bias: as in the class, for a new head; a saved one has its own.
             trust_remote_code: run code that comes with the model. Leave it off for files you do not know.
 
         Raises:
@@ -110,10 +118,11 @@ class CrossEncoder(nn.Module):
             head=head,
             max_length=max_length or settings.get("max_length", 256),
             query_length=query_length or settings.get("query_length", 64),
+            cross_attention_bias=cross_attention_bias,
         )
         if model.head is not None and settings.get("head") == head:
             path = _folder.fetch(source, "head.safetensors")
-            _folder.load_state(model.head, _folder.load_tensors(path), path)
+            _folder.load_state(model.own, _folder.load_tensors(path), path)
         return model.eval()
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -123,7 +132,7 @@ class CrossEncoder(nn.Module):
             _folder.save_backbone(self.backbone, temporary)
             _folder.save_tokenizer(self.text_tokenizer, temporary)
             if self.head is not None:
-                _folder.save_tensors(self.head.state_dict(), temporary / "head.safetensors")
+                _folder.save_tensors(self.own.state_dict(), temporary / "head.safetensors")
             settings = {"kind": "cross_encoder", "head": self.head_name} | self.tokenizer.settings()
             _folder.write_json(temporary / _SETTINGS, settings)
 
@@ -131,6 +140,11 @@ class CrossEncoder(nn.Module):
     def backbone(self) -> nn.Module:
         """The transformers model inside."""
         return self.encoder.backbone
+
+    @property
+    def own(self) -> nn.ModuleDict:
+        """What a ``mean`` or ``interaction`` model adds to the encoder."""
+        return nn.ModuleDict({"head": cast(nn.Module, self.head), "across": cast(nn.Module, self.across)})
 
     @property
     def device(self) -> torch.device:
@@ -143,13 +157,14 @@ class CrossEncoder(nn.Module):
 
     def forward_tokens(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """The graph that is exported: padded pairs in, float32 logits ``[rows, 1]`` out."""
-        if self.head is None:
+        if self.head is None or self.across is None:
             inputs = {"token_type_ids": token_type_ids} if self.encoder.takes_segments else {}
             return self.backbone(input_ids=input_ids, attention_mask=attention_mask, **inputs).logits.float()
-        hidden = self.encoder(input_ids, attention_mask, token_type_ids)
+        document_side = token_type_ids.bool()
+        mask = self.across(attention_mask, document_side)
+        hidden = self.encoder(input_ids, mask, torch.zeros_like(token_type_ids), restarted_positions(document_side))
         special = torch.eq(input_ids.unsqueeze(-1), self.special_ids).any(-1)
         words = attention_mask.bool() & ~special
-        document_side = token_type_ids.bool()
         return self.head(hidden, words & ~document_side, words & document_side).unsqueeze(-1)
 
     def forward(self, features: PairFeatures) -> Tensor:

@@ -41,7 +41,7 @@ def check_ranking(queries: Queries, ranking: Ranking, documents: int) -> None:
         )
 
 
-def splice(ranking: Ranking, scores: Tensor) -> Ranking:
+def splice(ranking: Ranking, scores: Tensor, *, first_stage_weight: float = 0.0) -> Ranking:
     """Reorder the head of a ranking by ``scores``; its tail follows in its own order.
 
     The tail's scores say nothing beside the new ones, so it gets new ones too: falling in steps from below the lowest
@@ -50,6 +50,7 @@ def splice(ranking: Ranking, scores: Tensor) -> Ranking:
     Args:
         ranking: the ranking that came in.
         scores: new scores of its first columns; a masked place counts for nothing whatever stands there.
+        first_stage_weight: how much of the incoming score is added to a new one.
 
     Shape:
         scores: float32 ``[queries, head]``, ``head <= k``.
@@ -62,6 +63,8 @@ def splice(ranking: Ranking, scores: Tensor) -> Ranking:
         ([[8, 7, 9]], [[0.5, 0.25, -0.75]])
     """
     head, width = scores.shape[-1], ranking.ids.shape[-1]
+    if first_stage_weight:
+        scores = scores + first_stage_weight * ranking.scores[:, :head].masked_fill(~ranking.mask[:, :head], 0.0)
     lowest = scores.detach().masked_fill(~ranking.mask[:, :head] | scores.isinf(), torch.inf).amin(-1, keepdim=True)
     lowest = lowest.masked_fill(lowest.isinf(), 0.0)
     # Steps of 1 would vanish beside scores beyond float32's whole numbers.

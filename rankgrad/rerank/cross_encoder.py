@@ -33,6 +33,8 @@ class CrossEncoderReranker(nn.Module):
         documents: the collection that the rankings' row numbers refer to.
         k: documents to reorder.
         batch_size: pairs that are scored at once.
+        first_stage_weight: how much of the incoming score is added to the model's own, which often misses what words in
+            common say. :func:`rankgrad.training.fit_first_stage_weight` finds it on validation queries.
 
     Raises:
         InputError: for an empty collection, or ``k`` or ``batch_size`` below 1.
@@ -50,7 +52,15 @@ class CrossEncoderReranker(nn.Module):
         [[1, 0, 2]]
     """
 
-    def __init__(self, scorer: PairScorer, documents: Sequence[str], *, k: int = 10, batch_size: int = 32) -> None:
+    def __init__(
+        self,
+        scorer: PairScorer,
+        documents: Sequence[str],
+        *,
+        k: int = 10,
+        batch_size: int = 32,
+        first_stage_weight: float = 0.0,
+    ) -> None:
         super().__init__()
         check_stage(documents, k)
         if batch_size < 1:
@@ -59,6 +69,7 @@ class CrossEncoderReranker(nn.Module):
         self.documents = tuple(documents)
         self.k = k
         self.batch_size = batch_size
+        self.first_stage_weight = first_stage_weight
         if isinstance(scorer, nn.Module):
             self.training = scorer.training
 
@@ -80,7 +91,8 @@ class CrossEncoderReranker(nn.Module):
         else:
             with frozen(self.scorer):
                 found = self._score(pairs)
-        return splice(ranking, scores.masked_scatter(mask, found.to(scores)))
+        scores = scores.masked_scatter(mask, found.to(scores))
+        return splice(ranking, scores, first_stage_weight=self.first_stage_weight)
 
     def _score(self, pairs: list[tuple[str, str]]) -> torch.Tensor:
         """Scores ``[pairs]`` in the order given."""

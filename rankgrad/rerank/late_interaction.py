@@ -46,6 +46,8 @@ class LateInteractionReranker(nn.Module):
         encoder: a :class:`rankgrad.models.ColBERT` or anything with its two ``encode_`` methods.
         documents: the collection that the rankings' row numbers refer to.
         k: documents to reorder.
+        first_stage_weight: how much of the incoming score is added to the model's own, which often misses what words in
+            common say. :func:`rankgrad.training.fit_first_stage_weight` finds it on validation queries.
 
     Shape:
         ``embeddings`` float32 ``[total_tokens, dim]`` and ``cu_seqlens`` int32 ``[documents + 1]``: the index; None
@@ -75,12 +77,20 @@ class LateInteractionReranker(nn.Module):
     embeddings: Tensor | None
     cu_seqlens: Tensor | None
 
-    def __init__(self, encoder: LateInteractionEncoder, documents: Sequence[str], *, k: int = 100) -> None:
+    def __init__(
+        self,
+        encoder: LateInteractionEncoder,
+        documents: Sequence[str],
+        *,
+        k: int = 100,
+        first_stage_weight: float = 0.0,
+    ) -> None:
         super().__init__()
         check_stage(documents, k)
         self.encoder = encoder
         self.documents = tuple(documents)
         self.k = k
+        self.first_stage_weight = first_stage_weight
         self.register_buffer("embeddings", None)
         self.register_buffer("cu_seqlens", None)
         if isinstance(encoder, nn.Module):
@@ -98,8 +108,10 @@ class LateInteractionReranker(nn.Module):
             return splice(ranking, torch.full(ids.shape, -torch.inf, device=ids.device))
         if learns(self.encoder):
             self._drop()
-            return splice(ranking, self._fresh_scores(queries, ids, mask))
-        return splice(ranking, self._index_scores(queries, ids, mask))
+            scores = self._fresh_scores(queries, ids, mask)
+        else:
+            scores = self._index_scores(queries, ids, mask)
+        return splice(ranking, scores, first_stage_weight=self.first_stage_weight)
 
     def index(self, *, progress: bool = False) -> LateInteractionReranker:
         """Encode the collection now, whether or not there is an index already.

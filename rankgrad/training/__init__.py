@@ -4,6 +4,7 @@ from rankgrad.training.callbacks import BestModel, Checkpoints
 from rankgrad.training.checkpoints import SafeCheckpointIO
 from rankgrad.training.curves import CurveLogger, read_curves
 from rankgrad.training.distill import teacher_run, teacher_scores, write_teacher_scores
+from rankgrad.training.first_stage import fit_first_stage_weight
 from rankgrad.training.meters import PerQuery
 from rankgrad.training.negatives import BM25Negatives
 from rankgrad.training.optim import parameter_groups
@@ -24,6 +25,7 @@ __all__ = [
     "Ranker",
     "RunFolder",
     "SafeCheckpointIO",
+    "fit_first_stage_weight",
     "parameter_groups",
     "quiet_lightning",
     "read_curves",

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 
 from rankgrad._checks import InputError
 from rankgrad._files import atomic_file
 from rankgrad.data import CandidateList, Run, Task
 from rankgrad.data.collate import ListCollate
+from rankgrad.rerank import LateInteractionReranker
+from rankgrad.types import Ranking
+
+_Score: TypeAlias = Callable[[Sequence[CandidateList], Any], list[Tensor]]
 
 
 @runtime_checkable
@@ -34,7 +40,7 @@ def teacher_scores(
     Args:
         lists: candidate lists; teacher scores they have are replaced.
         teacher: a model with a ``tokenizer`` that scores a batch of lists (``ColBERT``, ``CrossEncoder``), or an object
-            with ``score(queries, documents)``.
+            with ``score(queries, documents)``. One that encodes documents apart reads each distinct one once.
         batch_size: lists a batch.
         progress: show a bar.
 
@@ -61,13 +67,17 @@ def teacher_scores(
         raise TypeError(
             f"teacher: expected a model with a tokenizer or an object with score(), got {type(teacher).__name__}"
         )
+    score = _late_interaction(lists, teacher, progress) if hasattr(teacher, "encode_documents") else _scores
     scored: list[CandidateList] = []
     starts = range(0, len(lists), batch_size)
-    for start in tqdm(starts, desc="scoring with the teacher", disable=not progress):
+    for start in tqdm(starts, desc="scoring with the teacher", disable=not progress or not sys.stderr.isatty()):
         batch = lists[start : start + batch_size]
-        scored += [
-            replace(one, teacher_scores=scores) for one, scores in zip(batch, _scores(batch, teacher), strict=True)
-        ]
+        for one, scores in zip(batch, score(batch, teacher), strict=True):
+            if not scores.isfinite().all():
+                raise InputError(
+                    f"the teacher's scores for query {one.query!r} are not all finite: leave out empty documents"
+                )
+            scored.append(replace(one, teacher_scores=tuple(scores.tolist())))
     return scored
 
 
@@ -103,21 +113,32 @@ def write_teacher_scores(run: Run, path: str | Path) -> None:
                 file.write(json.dumps({"query": query, "document": document, "score": score}) + "\n")
 
 
-def _scores(lists: Sequence[CandidateList], teacher: nn.Module | Scorer) -> list[tuple[float, ...]]:
+def _late_interaction(lists: Sequence[CandidateList], teacher: Any, progress: bool) -> _Score:
+    """Encode the documents of all lists once; gives what scores a batch of the lists."""
+    texts = {text: row for row, text in enumerate(dict.fromkeys(text for one in lists for text in one.documents))}
+    stage = LateInteractionReranker(teacher, tuple(texts), k=max(len(one.documents) for one in lists))
+    stage.index(progress=progress and sys.stderr.isatty())
+
+    @torch.no_grad()
+    def score(batch: Sequence[CandidateList], teacher: Any) -> list[Tensor]:
+        rows = [torch.tensor([texts[text] for text in one.documents]) for one in batch]
+        ids = pad_sequence(rows, batch_first=True, padding_value=-1)
+        found = stage([one.query for one in batch], Ranking(ids, torch.zeros(ids.shape), ids >= 0))
+        # Masked places have id -1: they land in a last column of their own.
+        by_row = torch.zeros(len(batch), len(texts) + 1).scatter(1, found.ids % (len(texts) + 1), found.scores)
+        return [scores[each] for scores, each in zip(by_row, rows, strict=True)]
+
+    return score
+
+
+def _scores(lists: Sequence[CandidateList], teacher: nn.Module | Scorer) -> list[Tensor]:
     sizes = [len(one.documents) for one in lists]
     if isinstance(teacher, nn.Module):
         rows = _model_scores(lists, teacher)
-        values = [row[:size] for row, size in zip(rows, sizes, strict=True)]
-    else:
-        queries = [one.query for one in lists for _ in one.documents]
-        documents = [text for one in lists for text in one.documents]
-        values = list(torch.as_tensor(teacher.score(queries, documents)).float().split(sizes))
-    for one, row in zip(lists, values, strict=True):
-        if not row.isfinite().all():
-            raise InputError(
-                f"the teacher's scores for query {one.query!r} are not all finite: leave out empty documents"
-            )
-    return [tuple(row.tolist()) for row in values]
+        return [row[:size] for row, size in zip(rows, sizes, strict=True)]
+    queries = [one.query for one in lists for _ in one.documents]
+    documents = [text for one in lists for text in one.documents]
+    return list(torch.as_tensor(teacher.score(queries, documents)).float().split(sizes))
 
 
 @torch.no_grad()

@@ -85,3 +85,14 @@ def test_splits_that_cannot_be_used(split: str, message: str) -> None:
 def test_a_ranking_of_other_queries_is_refused(task: Task, ranking: Ranking) -> None:
     with pytest.raises(InputError, match=r"expected \[queries=2, k\], got \[1, 3\]"):
         task.labels(Ranking(*(field[:1] for field in ranking)))
+
+
+def test_only_some_splits_share_no_document_with_the_others() -> None:
+    documents = Texts(("d1", "d2", "d3"), ("one", "two", "three"))
+    queries = Texts(("q1", "q2"), ("first", "second"))
+    collection = Collection("c", documents, queries, {"train": {"q1": {"d1": 1, "d3": 0}}, "test": {"q2": {"d2": 1}}})
+    train = collection.only("train")
+    assert (train.documents.ids, train.queries.ids, train.splits) == (("d1", "d3"), ("q1",), ("train",))
+    assert collection.only("train", "test") == collection
+    with pytest.raises(InputError, match="has no split 'dev'"):
+        collection.only("dev")

@@ -12,6 +12,7 @@ from rankgrad._checks import InputError
 from rankgrad.data import CandidateList, ListCollate
 from rankgrad.models import ColBERT, CrossEncoder
 from rankgrad.models import _folder as folder_tools
+from rankgrad.modules.cross_attention import restarted_positions
 
 QUERY = "return the number of items"
 DOCUMENTS = ["a list, and its items.", "open a file and read its lines", "join several strings", "x"]
@@ -77,7 +78,7 @@ def test_the_document_is_cut_and_the_query_kept(cross_encoder: CrossEncoder) -> 
 def test_gradients_reach_encoder_and_head(cross_encoder: CrossEncoder) -> None:
     cross_encoder.score([QUERY] * 2, DOCUMENTS[:2]).diff().sum().backward()
     moved = {name.split(".")[0] for name, p in cross_encoder.named_parameters() if p.grad is not None and p.grad.any()}
-    assert moved == ({"encoder"} if cross_encoder.head is None else {"encoder", "head"})
+    assert moved == ({"encoder"} if cross_encoder.head is None else {"encoder", "head", "across"})
 
 
 @pytest.mark.parametrize(
@@ -113,3 +114,19 @@ def test_a_colbert_folder_is_no_trained_cross_encoder(tiny_encoder_folder: Path,
     start = CrossEncoder.from_pretrained(tiny_encoder_folder, head="interaction")
     with torch.no_grad():
         torch.testing.assert_close(warm.score([QUERY], DOCUMENTS[:1]), start.score([QUERY], DOCUMENTS[:1]))
+
+
+def test_a_very_low_bias_reads_the_texts_apart(tiny_encoder_folder: Path) -> None:
+    model = CrossEncoder.from_pretrained(tiny_encoder_folder, cross_attention_bias=-1e4)
+    tokens = model.tokenizer([QUERY, QUERY], DOCUMENTS[1:3])
+    ids, attended, segments = (torch.from_numpy(field) for field in tokens[:3])
+    side = segments.bool()
+    with torch.no_grad():
+        hidden = model.encoder(ids, model.across(attended, side), torch.zeros_like(ids), restarted_positions(side))
+        alone = model.encoder(ids[:1, :7], attended[:1, :7])
+    torch.testing.assert_close(hidden[0, :7], hidden[1, :7])
+    torch.testing.assert_close(hidden[:1, :7], alone, atol=1e-5, rtol=0)
+    joint = CrossEncoder.from_pretrained(tiny_encoder_folder, cross_attention_bias=0.0)
+    with torch.no_grad():
+        mixed = joint.encoder(ids, joint.across(attended, side), torch.zeros_like(ids), restarted_positions(side))
+    assert (mixed[0, :7] - mixed[1, :7]).abs().max() > 1e-3

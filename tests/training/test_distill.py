@@ -70,7 +70,8 @@ def test_the_teacher_is_left_as_it_was(tiny_encoder_folder: Path, training: bool
     assert all(parameter.grad is None for parameter in teacher.parameters())
 
 
-def test_a_progress_bar(capsys) -> None:
+def test_a_progress_bar(capsys, monkeypatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     teacher_scores(LISTS, Counting(), batch_size=2)
     assert "scoring with the teacher: 100%" in capsys.readouterr().err
 
