@@ -26,7 +26,7 @@ class Schedule(NamedTuple):
 
 
 COLBERT = Schedule(steps=40, batch_size=24, negatives=3, learning_rate=5e-5)
-CROSS_ENCODER = Schedule(steps=70, batch_size=8, negatives=5, learning_rate=5e-5)
+CROSS_ENCODER = Schedule(steps=60, batch_size=8, negatives=5, learning_rate=5e-5)
 VALIDATION_QUERIES = 40
 
 
