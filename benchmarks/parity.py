@@ -29,19 +29,19 @@ def agreement(reference: np.ndarray, scores: np.ndarray) -> Agreement:
     return Agreement(relative_difference(reference, scores), kendall_tau(reference, scores))
 
 
-def check(provider: str, found: Agreement, *, tolerance: float | None = TOLERANCE, tau: float = -1.0) -> None:
+def check(provider: str, found: Agreement, *, exact: bool, lowest_tau: float) -> None:
     """Refuse a provider that disagrees.
 
     Args:
         provider: its name.
         found: what :func:`agreement` gave.
-        tolerance: largest difference; None for a graph that is not exact.
-        tau: lowest Kendall tau.
+        exact: its arithmetic is float32, so scores must agree to ``TOLERANCE``; else only their order is judged.
+        lowest_tau: of a provider that is not exact.
 
     Raises:
-        DisagreementError: naming the provider and both numbers.
+        DisagreementError: naming the provider, what was found and what is wanted.
     """
-    if tolerance is not None and not found.difference <= tolerance:
-        raise DisagreementError(f"{provider}: scores differ by {found.difference:.2g}, allowed is {tolerance:.2g}")
-    if not found.tau >= tau:
-        raise DisagreementError(f"{provider}: Kendall tau {found.tau:.3f}, at least {tau:.3f} is wanted")
+    if exact and not found.difference <= TOLERANCE:
+        raise DisagreementError(f"{provider}: scores differ by {found.difference:.2g}, allowed is {TOLERANCE:.2g}")
+    if not exact and not found.tau >= lowest_tau:
+        raise DisagreementError(f"{provider}: Kendall tau {found.tau:.3f}, at least {lowest_tau:.3f} is wanted")

@@ -29,7 +29,6 @@ class Row(NamedTuple):
 
 
 COLUMNS = (*Row._fields, *Environment._fields)
-_NUMBERS = ("p20", "p50", "p80")
 
 
 def row(case: str, provider: str, setting: str, metric: str, unit: str, values: Spread | float, rounds: int = 1) -> Row:
@@ -79,13 +78,14 @@ def _row(path: str | Path, number: int, cells: list[str]) -> Row:
         raise InputError(f"{where}: {len(cells)} cells, some empty; {len(COLUMNS)} filled ones are expected")
     named = dict(zip(COLUMNS, cells, strict=True))
     try:
-        numbers = [float(named[name]) for name in _NUMBERS]
+        numbers = (float(named["p20"]), float(named["p50"]), float(named["p80"]))
         rounds = int(named["rounds"])
     except ValueError as error:
         raise InputError(f"{where}: {error}") from error
-    if not all(map(math.isfinite, numbers)) or numbers != sorted(numbers) or rounds < 1:
+    if not all(map(math.isfinite, numbers)) or list(numbers) != sorted(numbers) or rounds < 1:
         raise InputError(f"{where}: expected p20 <= p50 <= p80, finite, and rounds >= 1; got {numbers}, {rounds}")
-    return Row(*cells[:5], *numbers, rounds)
+    case, provider, setting, metric, unit = cells[:5]
+    return Row(case, provider, setting, metric, unit, *numbers, rounds)
 
 
 def _check_unique(path: str | Path, rows: Iterable[Row]) -> None:

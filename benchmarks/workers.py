@@ -31,9 +31,10 @@ def run_worker(module: str, job: dict[str, Any], *, threads: int) -> Any:
     """
     variables = dict.fromkeys(_THREADS, str(threads)) | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder) / "answer.json"
+        question, answer = Path(folder) / "job.json", Path(folder) / "answer.json"
+        question.write_text(json.dumps(job | {"threads": threads}), encoding="utf-8")
         sys.stdout.flush()
-        command = [sys.executable, "-m", module, json.dumps(job | {"threads": threads}), str(answer)]
+        command = [sys.executable, "-m", module, str(question), str(answer)]
         done = subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}, check=False)
         if done.returncode != 0:
             raise WorkerError(f"{module} ended with exit code {done.returncode}; its output is above")
@@ -41,11 +42,11 @@ def run_worker(module: str, job: dict[str, Any], *, threads: int) -> Any:
 
 
 def answer(work: Callable[[dict[str, Any]], Any]) -> None:
-    """The body of a worker's ``__main__``: do the job of the first argument, write the answer where the second says."""
+    """The body of a worker's ``__main__``: do the job in the first file, write the answer to the second."""
     if len(sys.argv) != 3:
         raise InputError("a worker is run by its case: python -m benchmarks CASE")
     import torch
 
-    job = json.loads(sys.argv[1])
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     torch.set_num_threads(job["threads"])
     Path(sys.argv[2]).write_text(json.dumps(work(job)), encoding="utf-8")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rankgrad.data import Collection
 
 QUESTION = "read a configuration file into a dictionary"
-RETRIEVED = 50
+RETRIEVED = 100
 CROSS_ENCODED = 20
 FIRST_STAGE_QUERIES = 60
 MODELS = ("colbert", "cross-encoder")

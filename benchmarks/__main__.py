@@ -1,0 +1,57 @@
+"""``python -m benchmarks CASE``: measure, check, write, show."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import record, rerank, training
+from benchmarks.machine import environment
+from benchmarks.options import Options
+from benchmarks.plot import draw
+from benchmarks.show import show
+from benchmarks.workers import WorkerError
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one case.
+
+    Returns:
+        0, or 1 when a provider disagreed or failed: then nothing is written.
+    """
+    arguments = _parser().parse_args(argv)
+    cases = {rerank.CASE: rerank.run, training.CASE: training.run}
+    options = Options(quick=arguments.quick, model=arguments.model, device=arguments.device)
+    try:
+        rows = cases[arguments.case](options)
+    except WorkerError as error:
+        print(f"benchmarks: error: {error}", file=sys.stderr)
+        return 1
+    where = environment(options.device)
+    # A quick run is no measurement: without a folder of its own it must not replace one.
+    folder = arguments.out or (RESULTS.parents[1] / "runs" / "benchmarks" if options.quick else RESULTS)
+    path = record.path_for(folder, arguments.case, where.machine)
+    record.write(path, rows, where)
+    show(rows, where)
+    print(f"wrote {path} and {draw(path).name}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure rankgrad beside its peers.")
+    parser.add_argument("case", choices=(rerank.CASE, training.CASE), help="what is measured")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it works, no measurement")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: benchmarks/results)")
+    parser.add_argument(
+        "--model", default="minilm", help="a folder, minilm, or random for its shape (default: %(default)s)"
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

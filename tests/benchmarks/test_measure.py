@@ -1,0 +1,53 @@
+"""Percentiles by formula, rounds in turn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.measure import Spread, interleaved, peak_memory, spread
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ([7.0], (7.0, 7.0, 7.0)),
+        ([10.0, 0.0], (2.0, 5.0, 8.0)),
+        ([4.0, 1.0, 2.0, 3.0, 0.0], (0.8, 2.0, 3.2)),
+        (list(range(101)), (20.0, 50.0, 80.0)),
+    ],
+)
+def test_percentiles(samples: list[float], expected: tuple[float, float, float]) -> None:
+    assert spread(samples) == pytest.approx(expected)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
+def test_percentiles_are_those_of_numpy(samples: list[float]) -> None:
+    np.testing.assert_allclose(spread(samples), np.percentile(samples, [20, 50, 80]), atol=1e-6)
+
+
+def test_no_samples_have_no_percentiles() -> None:
+    with pytest.raises(ValueError, match="measure at least once"):
+        spread([])
+
+
+def test_every_round_calls_each_once_and_begins_with_another() -> None:
+    order: list[str] = []
+    calls = {name: lambda name=name: order.append(name) for name in "abc"}
+    samples = interleaved(calls, rounds=3, warm_up=1)
+    assert "".join(order) == "abc" + "abc" + "bca" + "cab"
+    assert {name: len(values) for name, values in samples.items()} == {"a": 3, "b": 3, "c": 3}
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(0.0, 5), (1e6, 30)])
+def test_rounds_fit_the_time_within_bounds(seconds: float, rounds: int) -> None:
+    samples = interleaved({"sum": lambda: sum(range(100))}, seconds=seconds)
+    assert len(samples["sum"]) == rounds
+    assert isinstance(spread(samples["sum"]), Spread)
+
+
+def test_peak_memory_holds_what_was_allocated() -> None:
+    block = np.ones(8 * 2**20)
+    assert peak_memory() >= block.nbytes / 2**20
