@@ -36,7 +36,7 @@ def spread(samples: Sequence[float]) -> Spread:
 
 
 def interleaved(
-    calls: Mapping[str, Callable[[], object]], *, rounds: int | None = None, warm_up: int = 2, seconds: float = 25.0
+    calls: Mapping[str, Callable[[], object]], *, rounds: int | None = None, warm_up: int = 2, seconds: float = 10.0
 ) -> dict[str, list[float]]:
     """Milliseconds of every call, one call of each a round, so that a slow moment of the machine meets all alike.
 

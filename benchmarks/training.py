@@ -32,7 +32,7 @@ def run(options: Options) -> list[Row]:
     if options.device != "cpu":
         raise WorkerError("the training case is measured on the CPU: leave --device out")
     threads = 1 if options.quick else _cores()
-    steps, batch = (WARM_UP + 2, 2) if options.quick else (WARM_UP + 12, 16)
+    steps, batch = (WARM_UP + 2, 2) if options.quick else (WARM_UP + 8, 16)
     length = 24 if options.quick else 180
     rows = []
     with tempfile.TemporaryDirectory() as folder:

@@ -20,7 +20,7 @@ DOCUMENTS = [
     "open a file and give back a stream to read from",
     "sort the list in place, from the smallest item to the largest",
     "give back the number of seconds since the epoch",
-    "insert an item into a sorted list so that it stays sorted",
+    "join several strings with a separator between them",
 ]
 
 

@@ -81,6 +81,7 @@ class FitCLI(LightningCLI):
         composed = [f"--config={yaml.safe_dump(config)}"] if files else []
         try:
             self.config = parser.parse_args([*composed, *options])
+            _keep_counts(self.config, config.get("trainer") or {}, options)
         except ArgumentError as error:
             raise InputError(f"{error.message or error} (see rankgrad fit --help)") from error
 
@@ -193,6 +194,23 @@ def _config_files(args: Sequence[str]) -> tuple[list[str | Path], list[str]]:
     except argparse.ArgumentError as error:
         raise InputError(f"{error} (see rankgrad fit --help)") from error
     return found.config, others
+
+
+def _keep_counts(config: Any, trainer: dict[str, Any], options: Sequence[str]) -> None:
+    """Put back whole numbers that were read as shares: 1 means one batch, 1.0 all of them.
+
+    Lightning's type is "int or float", but which of them jsonargparse tries first depends on what was imported before:
+    typing caches unions regardless of their order.
+    """
+    for name in ("limit_train_batches", "limit_val_batches", "overfit_batches", "val_check_interval"):
+        flag, given = f"--trainer.{name}", trainer.get(name)
+        for place, option in enumerate(options):
+            if option.startswith(f"{flag}="):
+                given = yaml.safe_load(option.partition("=")[2])
+            elif option == flag and place + 1 < len(options):
+                given = yaml.safe_load(options[place + 1])
+        if type(given) is int:
+            config.trainer[name] = given
 
 
 def _listed(value: Any) -> list[Any]:
