@@ -42,6 +42,7 @@ TRAINER_DEFAULTS = {
     "num_sanity_val_steps": 0,
     "enable_model_summary": False,
 }
+_COUNTS = ("limit_train_batches", "limit_val_batches", "overfit_batches", "val_check_interval")
 METRICS = [{"class_path": f"rankgrad.metrics.{name}", "init_args": {"k": 10}} for name in ("NDCG", "ReciprocalRank")]
 
 
@@ -102,6 +103,9 @@ class FitCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer what the run folder needs, beside what the configuration asks for."""
         config = self._get(self.config_init, "trainer")
+        # Making the objects reads the values once more, see _keep_counts.
+        for name in _COUNTS:
+            config[name] = self.config.trainer[name]
         own = self.run.trainer_arguments()
         config.callbacks = [*_listed(config.callbacks), *own["callbacks"], _KeepConfig(self, self.run.path)]
         if config.enable_progress_bar is not False and not any(
@@ -202,7 +206,7 @@ def _keep_counts(config: Any, trainer: dict[str, Any], options: Sequence[str]) -
     Lightning's type is "int or float", but which of them jsonargparse tries first depends on what was imported before:
     typing caches unions regardless of their order.
     """
-    for name in ("limit_train_batches", "limit_val_batches", "overfit_batches", "val_check_interval"):
+    for name in _COUNTS:
         flag, given = f"--trainer.{name}", trainer.get(name)
         for place, option in enumerate(options):
             if option.startswith(f"{flag}="):
