@@ -54,11 +54,9 @@ def load_trained(folder: Path) -> TrainedModel:
     """
     from rankgrad._checks import require
 
-    transformers = require("transformers", "text")
+    require("transformers", "text")
     from rankgrad.models import ColBERT, CrossEncoder
 
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
     if _is_colbert(folder):
         return ColBERT.from_pretrained(folder)
     if _is_cross_encoder(folder):
