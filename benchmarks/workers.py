@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.machine import ROOT
 from rankgrad._checks import InputError
 
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
 class WorkerError(RuntimeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,10 @@ from rankgrad.tokens import LateInteractionRules
 
 if TYPE_CHECKING:
     from rankgrad.models import ColBERT, CrossEncoder
+
+# Without a GPU triton interprets its kernels; it looks when a kernel is defined, so before the package is used.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 SENTENCES = (
     "return the number of items in a list",

@@ -51,7 +51,7 @@ def systems_of(
     folders: Sequence[Path], documents: Sequence[str], depths: Depths, weights: Weights = NO_WEIGHTS
 ) -> dict[str, Callable[[Queries], Ranking]]:
     """BM25, BM25 then each model, and for each runtime BM25 then its first ColBERT then its first cross-encoder."""
-    stages = [stage for folder in folders for stage in _stages(folder, documents, depths, weights)]
+    stages = [stage for folder in folders for stage in stages_of(folder, documents, depths, weights)]
     chains: list[tuple[_Stage, ...]] = [(), *((stage,) for stage in stages)]
     for runtime in dict.fromkeys(stage.runtime for stage in stages):
         of_runtime = [stage for stage in stages if stage.runtime == runtime]
@@ -68,7 +68,10 @@ def systems_of(
     }
 
 
-def _stages(folder: Path, documents: Sequence[str], depths: Depths, weights: Weights) -> Iterator[_Stage]:
+def stages_of(
+    folder: Path, documents: Sequence[str], depths: Depths, weights: Weights = NO_WEIGHTS
+) -> Iterator[_Stage]:
+    """What is in a folder as stages over ``documents``, one for each way to run it."""
     stage: LateInteractionReranker | CrossEncoderReranker
     for label, runtime, model in _open(folder):
         if isinstance(model, (ColBERT, deploy.ColBERT)):

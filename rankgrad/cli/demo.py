@@ -127,32 +127,14 @@ def _measure(collection: Collection, bundles: list[Path], arguments: argparse.Na
 
 def _weights(collection: Collection, arguments: argparse.Namespace, started: float) -> Weights:
     """How much each stage should listen to the one before it, by validation queries."""
-    from functools import partial
-
-    from rankgrad.cli._load import load_trained
-    from rankgrad.cli._systems import Weights
-    from rankgrad.pipeline import Pipeline
-    from rankgrad.rerank import CrossEncoderReranker, LateInteractionReranker
-    from rankgrad.retrieve import BM25
-    from rankgrad.training import fit_first_stage_weight
+    from rankgrad.cli._systems import Depths
+    from rankgrad.cli._weights import describe, fit_weights
 
     _say(started, "Choosing on validation queries how much of the score before it each model adds to its own")
     task = collection.only("validation").task("validation").sample(FIRST_STAGE_QUERIES, seed=0)
-    texts = task.documents.texts
-    colbert, cross_encoder = (load_trained(_model(arguments, name)) for name in MODELS)
-    bm25 = BM25(texts)
-    late = LateInteractionReranker(colbert, texts, k=RETRIEVED)  # type: ignore[arg-type]
-    cross = CrossEncoderReranker(cross_encoder, texts, k=CROSS_ENCODED)  # type: ignore[arg-type]
-    behind_bm25 = partial(bm25, k=RETRIEVED)
-    weights = Weights(
-        late=fit_first_stage_weight(late, behind_bm25, task),
-        cross=fit_first_stage_weight(cross, behind_bm25, task),
-        cascade=fit_first_stage_weight(cross, Pipeline(bm25, rerank=[late], k=RETRIEVED), task),
-    )
-    print(
-        f"  {weights.late:g} of BM25 in ColBERT, {weights.cross:g} of BM25 in the cross-encoder, "
-        f"{weights.cascade:g} of ColBERT in the cross-encoder behind it"
-    )
+    folders = [_model(arguments, name) for name in MODELS]
+    weights = fit_weights(folders, task, Depths(RETRIEVED, CROSS_ENCODED))
+    print(f"  {describe(weights)}")
     return weights
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
-from rankgrad._checks import require
+from rankgrad._checks import InputError, require
 from rankgrad._files import check_replaceable
 from rankgrad.cli._load import PYDOC, load_collection
 from rankgrad.cli._parser import Parser, add_command, positive
@@ -54,6 +55,18 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="N",
         help="documents that a cross-encoder reorders (default: %(default)s)",
     )
+    shares = parser.add_mutually_exclusive_group()
+    shares.add_argument(
+        "--first-stage-weights",
+        type=float,
+        nargs=3,
+        metavar=("LATE", "CROSS", "CASCADE"),
+        help="how much of BM25's score ColBERT and the cross-encoder add to their own, and how much of ColBERT's the "
+        "cross-encoder behind it (default: 0 0 0)",
+    )
+    shares.add_argument(
+        "--tune-on", metavar="SPLIT", help="choose those weights on the queries of this split, which is not measured"
+    )
     parser.add_argument("--queries", type=positive, metavar="N", help="draw N queries at random (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of that draw and of the significance tests (default: 0)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write report.json, TREC runs and a plot here")
@@ -66,16 +79,27 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         require("matplotlib", "evaluate")
         check_replaceable(arguments.out, "report.json")
-    task = load_collection(arguments.data).task(arguments.split)
+    if arguments.tune_on == arguments.split:
+        raise InputError(
+            f"--tune-on {arguments.split}: weights chosen on the queries measured flatter; name another split"
+        )
+    collection = load_collection(arguments.data)
+    task = collection.task(arguments.split)
     if arguments.queries is not None:
         task = task.sample(arguments.queries, arguments.seed)
-    from rankgrad.cli._systems import BASELINE, Depths, systems_of
+    from rankgrad.cli._systems import BASELINE, Depths, Weights, systems_of
     from rankgrad.evaluation import Experiment
     from rankgrad.metrics import NDCG, Recall, ReciprocalRank
 
     documents = len(task.documents)
     depths = Depths(min(arguments.depth, documents), min(arguments.cross_encoder_depth, documents))
-    systems = systems_of(arguments.model, task.documents.texts, depths)
+    weights = Weights(*(arguments.first_stage_weights or ()))
+    if arguments.tune_on is not None:
+        from rankgrad.cli._weights import describe, fit_weights
+
+        weights = fit_weights(arguments.model, collection.task(arguments.tune_on), depths)
+        print(f"chosen on {arguments.tune_on}: {describe(weights)}", file=sys.stderr)
+    systems = systems_of(arguments.model, task.documents.texts, depths, weights)
     metrics = (NDCG(k=arguments.k), ReciprocalRank(k=arguments.k), Recall(k=depths.retrieved))
     report = Experiment(systems, task, metrics=metrics, baseline=BASELINE, seed=arguments.seed).run(progress=True)
     if arguments.out is not None:

@@ -14,7 +14,6 @@ from rankgrad.export.files import longest
 from rankgrad.export.onnx import Ranker
 from rankgrad.export.probe import Shape, random_tokens, shapes
 from rankgrad.models import CrossEncoder
-from rankgrad.ops import maxsim_packed
 from rankgrad.tokens import Tokens
 
 Lists: TypeAlias = Sequence[tuple[str, Sequence[str]]]
@@ -135,7 +134,7 @@ def _torch_scores(model: Ranker, query: str, documents: Sequence[str]) -> np.nda
     with torch.inference_mode():
         if isinstance(model, CrossEncoder):
             return model.score([query] * len(documents), documents).numpy()
-        return maxsim_packed(*model.encode_queries([query]), *model.encode_documents(documents))[0].numpy()
+        return model.score([query], model.encode_documents(documents))[0].numpy()
 
 
 def _exported_scores(

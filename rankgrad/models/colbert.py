@@ -157,6 +157,15 @@ class ColBERT(nn.Module):
         scores = torch.cat(columns, dim=1)
         return scores if features.slots is None else scores.gather(1, features.slots)
 
+    def score(self, queries: Sequence[str], documents: PackedTokens) -> Tensor:
+        """MaxSim of every query with every encoded document: float32 ``[queries, documents]``.
+
+        Raises:
+            InputError: for an empty query or an empty batch.
+        """
+        embeddings, mask = self.encode_queries(queries)
+        return maxsim(embeddings, documents.embeddings, mask, document_cu_seqlens=documents.cu_seqlens)
+
     def encode_queries(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Encode query texts: embeddings float32 ``[queries, tokens, dim]`` and mask bool ``[queries, tokens]``.
 

@@ -2,5 +2,6 @@
 
 from rankgrad.modules.max_sim import MaxSim
 from rankgrad.modules.soft_ranking import SoftRank
+from rankgrad.modules.soft_sorting import SoftSort
 
-__all__ = ["MaxSim", "SoftRank"]
+__all__ = ["MaxSim", "SoftRank", "SoftSort"]

@@ -14,6 +14,9 @@ from rankgrad.ops.maxsim import Layout
 class MaxSim(nn.Module):
     """:func:`rankgrad.ops.maxsim` with its options held.
 
+    ``temperature`` is an attribute like the others: lower it in the course of a training to go from a soft maximum to
+    the hard one.
+
     Example:
         >>> import torch
         >>> MaxSim(reduction="mean")(torch.eye(2)[None], torch.eye(2)[None])
@@ -25,11 +28,17 @@ class MaxSim(nn.Module):
         *,
         layout: Layout = "all_pairs",
         reduction: Literal["sum", "mean"] = "sum",
+        temperature: float | None = None,
+        top_k: int | None = None,
+        allow_tf32: bool = False,
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
         self.layout: Layout = layout
         self.reduction: Literal["sum", "mean"] = reduction
+        self.temperature = temperature
+        self.top_k = top_k
+        self.allow_tf32 = allow_tf32
         self.backend: Backend = backend
 
     def forward(
@@ -39,6 +48,8 @@ class MaxSim(nn.Module):
         query_mask: Tensor | None = None,
         document_mask: Tensor | None = None,
         *,
+        query_cu_seqlens: Tensor | None = None,
+        document_cu_seqlens: Tensor | None = None,
         query_weights: Tensor | None = None,
     ) -> Tensor:
         return maxsim(
@@ -47,7 +58,12 @@ class MaxSim(nn.Module):
             query_mask,
             document_mask,
             layout=self.layout,
+            query_cu_seqlens=query_cu_seqlens,
+            document_cu_seqlens=document_cu_seqlens,
             query_weights=query_weights,
             reduction=self.reduction,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            allow_tf32=self.allow_tf32,
             backend=self.backend,
         )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
 
 from torch import Tensor, nn
 
 from rankgrad.ops import soft_rank
-from rankgrad.ops._arguments import check_positive
 from rankgrad.ops._dispatch import Backend
+from rankgrad.ops.isotonic.problem import Regularization
+from rankgrad.ops.soft_rank import RankMethod, check_options
 
 
 class SoftRank(nn.Module):
@@ -26,13 +26,23 @@ class SoftRank(nn.Module):
         self,
         *,
         temperature: float,
-        method: Literal["sigmoid"] = "sigmoid",
+        method: RankMethod = "sigmoid",
+        regularization: Regularization | None = None,
+        relative: bool = False,
         descending: bool = True,
         backend: Backend = "auto",
     ) -> None:
         super().__init__()
-        check_positive(temperature, "temperature")
-        self.rank = partial(soft_rank, temperature=temperature, method=method, descending=descending, backend=backend)
+        check_options(temperature, method, regularization)
+        self.rank = partial(
+            soft_rank,
+            temperature=temperature,
+            method=method,
+            regularization=regularization,
+            relative=relative,
+            descending=descending,
+            backend=backend,
+        )
 
     def forward(self, x: Tensor, /, *, mask: Tensor | None = None) -> Tensor:
         return self.rank(x, mask=mask)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rankgrad._checks import InputError, require
 from rankgrad._index_files import read_index, write_index
 from rankgrad._modes import frozen, learns
-from rankgrad.ops import maxsim, maxsim_packed
+from rankgrad.ops import maxsim
 from rankgrad.rerank._gather import gather_packed, gather_padded
 from rankgrad.rerank._splice import check_ranking, check_stage, splice
 from rankgrad.types import PackedTokens, Queries, Ranking
@@ -182,7 +182,12 @@ class LateInteractionReranker(nn.Module):
         scores = torch.full(ids.shape, -torch.inf, device=ids.device)
         for row in range(len(ids)):
             candidates = gather_packed(packed, ids[row][mask[row]].to(packed.cu_seqlens.device))
-            found = maxsim_packed(embeddings[row : row + 1], query_mask[row : row + 1], *candidates)
+            found = maxsim(
+                embeddings[row : row + 1],
+                candidates.embeddings,
+                query_mask[row : row + 1],
+                document_cu_seqlens=candidates.cu_seqlens,
+            )
             scores[row, mask[row]] = found[0].to(ids.device)
         return scores
 

@@ -14,7 +14,6 @@ import pytest
 
 from rankgrad import __version__
 from rankgrad.models import ColBERT, CrossEncoder
-from rankgrad.ops import maxsim_packed
 from rankgrad.training.run_folder import RunFolder
 
 TEXTS = ["open a file and read its lines", "join several strings with a separator", "sort a list by key"]
@@ -27,8 +26,7 @@ def oracle(folders: Any, kind: str) -> list[float]:
     if kind == "cross_encoder":
         return CrossEncoder.from_pretrained(folders.cross_encoder).score([QUERY] * len(TEXTS), TEXTS).tolist()
     colbert = ColBERT.from_pretrained(folders.colbert)
-    queries, mask = colbert.encode_queries([QUERY])
-    return maxsim_packed(queries, mask, *colbert.encode_documents(TEXTS))[0].tolist()
+    return colbert.score([QUERY], colbert.encode_documents(TEXTS))[0].tolist()
 
 
 @pytest.mark.parametrize("kind", ["cross_encoder", "colbert"])
@@ -151,6 +149,27 @@ def test_evaluate_measures_every_system(run: Any, folders: Any, tmp_path: Path) 
     ]
     assert json.loads((tmp_path / "report" / "report.json").read_text()) == report
     assert run("evaluate", "--data", folders.beir).code == 0
+
+
+def test_evaluate_lets_models_keep_a_share_of_the_score_before_them(run: Any, folders: Any, tmp_path: Path) -> None:
+    """A large share gives BM25's order, a negative one its reverse; weights chosen on another split are told."""
+    shutil.copytree(folders.beir, tmp_path / "beir")
+    shutil.copy(tmp_path / "beir/qrels/test.tsv", tmp_path / "beir/qrels/train.tsv")
+    texts = ("read lines, sort", "sort dictionary values, read", "error index range, date")
+    rows = [json.dumps({"_id": f"q{place}", "text": text}) for place, text in enumerate(texts, 1)]
+    (tmp_path / "beir/queries.jsonl").write_text("\n".join(rows))
+    words = ("evaluate", "--data", "beir", "--model", folders.cross_encoder, "--depth", 5, "--json")
+    kept, turned = (
+        json.loads(run(*words, "--first-stage-weights", 0, weight, 0).out)["systems"] for weight in (1000000, -1000000)
+    )
+    assert kept[1]["values"] == kept[0]["values"]
+    assert turned[1]["means"]["MRR@10"] < turned[0]["means"]["MRR@10"]
+    chosen = run(*words, "--tune-on", "train")
+    assert chosen.code == 0
+    assert "chosen on train: 0 of BM25 in ColBERT" in chosen.err
+    refused = run(*words, "--tune-on", "test")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--tune-on test: weights chosen on the queries measured flatter" in refused.err
 
 
 def test_export_replaces_a_bundle_when_told_to(run: Any, folders: Any, tmp_path: Path) -> None:

@@ -46,12 +46,12 @@ def test_leading_axes_are_batch(list_case: Any) -> None:
     assert_close(flat, single)
 
 
-def test_order_of_items_does_not_matter(case: Any) -> None:
-    x, labels, mask = case.inputs()
+def test_order_of_items_does_not_matter(unordered: Any) -> None:
+    x, labels, mask = unordered.inputs()
     order = torch.randperm(labels.shape[-1], generator=torch.Generator().manual_seed(1))
-    permuted = case.call(x.index_select(case.item_axis, order), labels[..., order], mask[..., order])
-    expected = case.call(x, labels, mask)
-    assert_close(permuted, expected[..., order] if case.per_item else expected)
+    permuted = unordered.call(x.index_select(unordered.item_axis, order), labels[..., order], mask[..., order])
+    expected = unordered.call(x, labels, mask)
+    assert_close(permuted, expected[..., order] if unordered.per_item else expected)
 
 
 @pytest.mark.parametrize("garbage", [float("nan"), float("inf"), 1e9, -1e9])
@@ -101,6 +101,10 @@ def test_nan_in_nan_out_and_no_further(case: Any) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_accumulates_in_float32_or_better(case: Any, dtype: torch.dtype) -> None:
+    if dtype == torch.float64 and not case.float64:
+        with pytest.raises(ValueError, match="accumulate in float32"):
+            case.call(*case.inputs(dtype=dtype))
+        return
     x, labels, mask = case.inputs(dtype=dtype)
     wide = torch.promote_types(dtype, torch.float32)
     value = case.call(x, labels, mask)
@@ -108,7 +112,10 @@ def test_accumulates_in_float32_or_better(case: Any, dtype: torch.dtype) -> None
     assert_close(value, case.call(x.to(wide), labels, mask))
     if case.differentiable:
         gradient = value_and_grad(case, x, labels, mask)[1]
-        assert_close(gradient, value_and_grad(case, x.to(wide), labels, mask)[1].to(dtype))
+        expected = value_and_grad(case, x.to(wide), labels, mask)[1].to(dtype)
+        # Kernels round each token's share of a gradient to the operand's type, which tensor cores multiply.
+        rounding = {} if case.float64 or dtype == wide else dict.fromkeys(("rtol", "atol"), 2 * torch.finfo(dtype).eps)
+        assert_close(gradient, expected, **rounding)
 
 
 def test_autocast_does_not_lower_the_precision(case: Any) -> None:
@@ -121,10 +128,10 @@ def test_autocast_does_not_lower_the_precision(case: Any) -> None:
         assert_close(*(torch.autograd.grad(result.sum(), x)[0] for result in (value, case.call(x, *rest))))
 
 
-def test_gradient_is_the_derivative(differentiable: Any) -> None:
-    x, labels, mask = differentiable.inputs(6, items=5, dtype=torch.float64)
+def test_gradient_is_the_derivative(double: Any) -> None:
+    x, labels, mask = double.inputs(6, items=5, dtype=torch.float64)
     assert torch.autograd.gradcheck(
-        lambda x: differentiable.call(x, labels, mask), x.requires_grad_(), check_undefined_grad=False
+        lambda x: double.call(x, labels, mask), x.requires_grad_(), check_undefined_grad=False
     )
 
 

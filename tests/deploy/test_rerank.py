@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,6 @@ import torch
 from rankgrad import deploy
 from rankgrad._checks import InputError
 from rankgrad.models import ColBERT, CrossEncoder
-from rankgrad.ops import maxsim_packed
 
 QUERIES = ("sort a dictionary", "read lines", "parse a date from text and return a time, please, and sort the values")
 DOCUMENTS = (
@@ -32,7 +32,7 @@ Bundles = Callable[[str], Path]
 def torch_scores(model: CrossEncoder | ColBERT) -> np.ndarray:
     with torch.inference_mode():
         if isinstance(model, ColBERT):
-            return maxsim_packed(*model.encode_queries(QUERIES), *model.encode_documents(DOCUMENTS)).numpy()
+            return model.score(QUERIES, model.encode_documents(DOCUMENTS)).numpy()
         return np.stack([model.score([query] * len(DOCUMENTS), DOCUMENTS).numpy() for query in QUERIES])
 
 
@@ -96,6 +96,32 @@ def test_a_document_without_scored_tokens_comes_last(tiny_bundle: Bundles) -> No
     model.tokenizer = replace(model.tokenizer, rules=rules)
     first, last = model.rerank("sort", ["?!", "a key"])
     assert (first.index, last.index, last.score) == (1, 0, -np.inf)
+
+
+@pytest.mark.parametrize("kind", ["interaction", "colbert"])
+@pytest.mark.parametrize("variant", ["fp32", "int8"])
+def test_runs_side_by_side_change_no_score(tiny_bundle: Bundles, kind: str, variant: Any) -> None:
+    one, two = (deploy.load(tiny_bundle(kind), variant=variant, threads=threads) for threads in (1, 2))
+    np.testing.assert_array_equal(deploy_scores(two, batch_size=1), deploy_scores(one, batch_size=1))
+
+
+def test_runs_go_side_by_side_and_a_failed_one_is_told(tiny_bundle: Bundles) -> None:
+    """Two runs wait for each other, which only ends when both are under way; no run begins in the session of one."""
+    graph = deploy.load(tiny_bundle("cls"), threads=2).graph
+    tokens = deploy.load(tiny_bundle("cls"), threads=1).tokenizer(["sort"] * 2, ["a key", "a date and a time"])
+    both = threading.Barrier(2, timeout=20)
+
+    class Session:
+        def run(self, outputs: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+            both.wait()
+            if feeds["input_ids"].shape[1] < tokens.input_ids.shape[1]:
+                raise RuntimeError("out of memory")
+            return [feeds["input_ids"]]
+
+    graph._session = None
+    graph._lane = Session()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        list(graph.batches(tokens, batch_size=1))
 
 
 @pytest.mark.parametrize("kind", ["interaction", "colbert"])

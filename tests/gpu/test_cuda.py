@@ -14,7 +14,7 @@ from rankgrad.data import CandidateList
 from rankgrad.data.collate import LateInteractionFeatures, ListBatch, ListCollate, PairFeatures, TextTokens
 from rankgrad.losses import ApproxNDCG, InfoNCELoss, KLDistillLoss, MarginMSELoss, SoftmaxLoss
 from rankgrad.models import ColBERT, CrossEncoder
-from rankgrad.ops import hard_rank, maxsim, maxsim_packed, soft_rank
+from rankgrad.ops import hard_rank, maxsim, soft_rank
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -58,9 +58,11 @@ def test_maxsim(layout: str) -> None:
 
 def test_maxsim_packed() -> None:
     cu_seqlens = torch.tensor([0, 9, 9, 30, 50], dtype=torch.int32)
-    inputs = (torch.randn(3, 7, 24), torch.rand(3, 7) > 0.3, torch.randn(50, 24), cu_seqlens)
-    scores = [maxsim_packed(*(each.to(device) for each in inputs)).cpu() for device in ("cpu", "cuda")]
-    assert_close(scores[0], scores[1])
+
+    def scores(queries: Tensor, documents: Tensor, mask: Tensor, offsets: Tensor) -> Tensor:
+        return maxsim(queries, documents, mask, document_cu_seqlens=offsets)
+
+    assert_close(*on_both(scores, torch.randn(3, 7, 24), torch.randn(50, 24), torch.rand(3, 7) > 0.3, cu_seqlens))
 
 
 @pytest.mark.parametrize("items", [17, 3000])
@@ -121,8 +123,7 @@ def test_scores(tiny_ranker: Callable[[str], ColBERT | CrossEncoder], kind: str)
             if isinstance(here, CrossEncoder):
                 found.append(here.score([query] * 2, documents).cpu())
             else:
-                packed = here.encode_documents(documents)
-                found.append(maxsim_packed(*here.encode_queries([query]), *packed).cpu())
+                found.append(here.score([query], here.encode_documents(documents)).cpu())
     assert_close(*found)
 
 

@@ -9,6 +9,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+# Scripts that run in a process of their own, where triton compiles instead of interpreting.
+collect_ignore_glob = ["*_launches.py", "ahead_of_time.py"]
+
 
 class Operators(TorchDispatchMode):
     """Records the operators that ran and the most elements any of their results had."""

@@ -1,4 +1,4 @@
-"""MaxSim against packed documents, and MaxSim in exported graphs."""
+"""MaxSim of packed queries and documents is that of padded ones; and MaxSim in exported graphs."""
 
 from __future__ import annotations
 
@@ -12,79 +12,119 @@ from torch.testing import assert_close
 
 from rankgrad._checks import InputError
 from rankgrad.modules.max_sim import MaxSim
-from rankgrad.ops import maxsim, maxsim_packed
-from rankgrad.ops.maxsim import cpu
+from rankgrad.ops import maxsim
+from rankgrad.ops.maxsim import cpu_blocks
+
+BACKENDS = ["auto", "triton", "reference"]
+MAXIMA: list[dict[str, Any]] = [{}, {"temperature": 0.5}, {"top_k": 2}]
 
 
 def padded_and_packed(lengths: list[int], dim: int = 8) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(documents, document_mask, packed documents, cu_seqlens)."""
+    """(padded, mask, packed, offsets) of some texts."""
     counts = torch.tensor(lengths, dtype=torch.int64)
-    documents = torch.randn(len(lengths), max([*lengths, 1]), dim)
-    mask = torch.arange(documents.shape[1]) < counts.unsqueeze(1)
+    padded = torch.randn(len(lengths), max([*lengths, 1]), dim)
+    mask = torch.arange(padded.shape[1]) < counts.unsqueeze(1)
     ends = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).to(torch.int32)
-    return documents, mask, documents[mask], ends
+    return padded, mask, padded[mask], ends
 
 
-@pytest.mark.parametrize("backend", ["auto", "reference"])
-@pytest.mark.parametrize("lengths", [[3, 1, 7, 2], [5], [0, 4, 0, 0, 2, 0], [0, 0], [30, 1, 1, 1, 40]])
-@pytest.mark.parametrize("tile", [1, 100, 1 << 17])
-def test_agrees_with_padded_documents(
-    backend: Any, lengths: list[int], tile: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("maxima", MAXIMA, ids=str)
+@pytest.mark.parametrize("lengths", [[3, 1, 7, 2], [5], [0, 4, 0, 0, 2, 0], [0, 0], [30, 1, 1, 1, 40]], ids=str)
+@pytest.mark.parametrize("tile", [100, 1 << 17])
+def test_packed_documents(
+    backend: Any, lengths: list[int], maxima: dict[str, Any], tile: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cpu, "_TILE_ELEMENTS", tile)
+    monkeypatch.setattr(cpu_blocks, "TILE_ELEMENTS", tile)
     documents, mask, packed, ends = padded_and_packed(lengths)
     queries, weights = torch.randn(3, 4, 8), torch.rand(3, 4)
     query_mask = torch.tensor([[True, True, False, True], [True] * 4, [False] * 4])
     for options in ({}, {"query_weights": weights, "reduction": "mean"}):
-        scores = maxsim_packed(queries, query_mask, packed, ends, backend=backend, **options)
-        assert_close(scores, maxsim(queries, documents, query_mask, mask, **options))
+        options = {**options, **maxima}
+        scores = maxsim(queries, packed, query_mask, document_cu_seqlens=ends, backend=backend, **options)
+        assert_close(scores, maxsim(queries, documents, query_mask, mask, backend="reference", **options))
 
 
-def test_no_documents() -> None:
-    assert maxsim_packed(torch.randn(2, 3, 4), None, torch.empty(0, 4), torch.zeros(1, dtype=torch.int32)).shape == (
-        2,
-        0,
-    )
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("maxima", MAXIMA, ids=str)
+@pytest.mark.parametrize("layout", ["all_pairs", "candidates", "pairs"])
+def test_packed_queries(layout: Any, maxima: dict[str, Any], backend: Any) -> None:
+    queries, mask, packed, ends = padded_and_packed([3, 0, 5, 1])
+    documents = torch.randn({"all_pairs": (6, 7, 8), "candidates": (4, 6, 7, 8), "pairs": (4, 7, 8)}[layout])
+    options = {"layout": layout, "reduction": "mean", "backend": backend, **maxima}
+    scores = maxsim(packed, documents, query_cu_seqlens=ends, **options)
+    assert_close(scores, maxsim(queries, documents, mask, **options))
+    assert (scores[1] == 0).all()
 
 
-def test_gradient_is_that_of_padded_documents() -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_packed_candidates(backend: Any) -> None:
+    """Two documents for each of three queries."""
+    documents, mask, packed, ends = padded_and_packed([2, 0, 5, 3, 1, 4])
+    queries = torch.randn(3, 4, 8)
+    scores = maxsim(queries, packed, document_cu_seqlens=ends, layout="candidates", backend=backend)
+    expected = maxsim(queries, documents.unflatten(0, (3, 2)), None, mask.unflatten(0, (3, 2)), layout="candidates")
+    assert_close(scores, expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_documents(backend: Any) -> None:
+    nothing = torch.zeros(1, dtype=torch.int32)
+    scores = maxsim(torch.randn(2, 3, 4), torch.empty(0, 4), document_cu_seqlens=nothing, backend=backend)
+    assert scores.shape == (2, 0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gradient_is_that_of_padded_documents(backend: Any) -> None:
     documents, mask, packed, ends = padded_and_packed([3, 0, 5])
     queries = torch.randn(2, 4, 8)
     documents.requires_grad_()
     packed.requires_grad_()
     upstream = torch.tensor([[1.0, 0.0, -2.0], [0.5, 0.0, 3.0]])
     (expected,) = torch.autograd.grad(maxsim(queries, documents, None, mask), documents, upstream)
-    (gradient,) = torch.autograd.grad(maxsim_packed(queries, None, packed, ends), packed, upstream)
+    scores = maxsim(queries, packed, document_cu_seqlens=ends, backend=backend)
+    (gradient,) = torch.autograd.grad(scores, packed, upstream)
     assert_close(gradient, expected[mask])
 
 
-def test_compiles_without_a_graph_break() -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_compiles_without_a_graph_break(backend: Any) -> None:
     _, _, packed, ends = padded_and_packed([3, 1, 7])
     queries = torch.randn(2, 4, 8)
-    compiled = torch.compile(maxsim_packed, fullgraph=True, backend="eager")
-    expected = maxsim_packed(queries, None, packed, ends)
-    assert_close(compiled(queries, None, packed, ends), expected)
+    compiled = torch.compile(maxsim, fullgraph=True, backend="eager")
+    options: dict[str, Any] = {"document_cu_seqlens": ends, "backend": backend}
+    expected = maxsim(queries, packed, **options)
+    assert_close(compiled(queries, packed, **options), expected)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert_close(compiled(queries, None, packed, ends), expected)
+        assert_close(compiled(queries, packed, **options), expected)
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"documents": torch.ones(6, 9)}, InputError, r"documents: expected \[total_tokens, 4\], got \[6, 9\]"),
-        ({"cu_seqlens": torch.tensor([0.0, 6.0])}, TypeError, r"cu_seqlens: expected int32, got torch.float32"),
-        ({"cu_seqlens": torch.tensor([[0, 6]])}, InputError, r"cu_seqlens: expected \[documents \+ 1\], got \[1, 2\]"),
+        ({"documents": torch.ones(6, 9)}, InputError, r"documents: .*\[total_tokens, 4\].*got \[6, 9\]"),
+        ({"document_cu_seqlens": torch.tensor([0.0, 6.0])}, TypeError, r"document_cu_seqlens: expected int32, got"),
+        ({"document_cu_seqlens": torch.tensor([[0, 6]])}, InputError, r"expected \[documents \+ 1\], got \[1, 2\]"),
+        ({"document_cu_seqlens": torch.tensor([0, 4, 2, 6])}, InputError, r"never fall, got 4 then 2 at place 2"),
+        ({"document_cu_seqlens": torch.tensor([0, 7])}, InputError, r"from 0 to 6, the number of rows, got 0 to 7"),
+        ({"document_cu_seqlens": torch.tensor([1, 6])}, InputError, r"from 0 to 6, the number of rows, got 1 to 6"),
+        ({"layout": "candidates"}, InputError, r"a multiple of 2, as many for each query, got 3"),
+        ({"query_cu_seqlens": torch.tensor([0, 3])}, InputError, r"queries: packed by query_cu_seqlens, expected"),
     ],
 )
-def test_what_does_not_fit_is_named(changes: dict[str, Any], error: type[Exception], message: str) -> None:
-    fitting = {"documents": torch.ones(6, 4), "cu_seqlens": torch.tensor([0, 2, 6])}
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_does_not_fit_is_named(
+    changes: dict[str, Any], error: type[Exception], message: str, backend: Any
+) -> None:
+    fitting = {"documents": torch.ones(6, 4), "document_cu_seqlens": torch.tensor([0, 2, 3, 6])}
     with pytest.raises(error, match=message):
-        maxsim_packed(torch.ones(2, 3, 4), None, **{**fitting, **changes})
+        maxsim(torch.ones(2, 3, 4), backend=backend, **{**fitting, **changes})
 
 
 # The exporter of torch 2.13 calls a function that torch 2.13 deprecates.
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
-def test_exported_onnx_graph_takes_other_sizes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("maxima", [{}, {"temperature": 0.5}], ids=str)
+def test_exported_onnx_graph_takes_other_sizes(tmp_path: Path, maxima: dict[str, Any]) -> None:
     """Both batch sizes and both lengths stay dynamic, and masks keep their meaning."""
     pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -93,7 +133,7 @@ def test_exported_onnx_graph_takes_other_sizes(tmp_path: Path) -> None:
     dynamic = {name: {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC} for name in names}
     path = tmp_path / "maxsim.onnx"
     program = torch.onnx.export(
-        MaxSim().eval(), example, input_names=names, dynamic_shapes=dynamic, dynamo=True, verbose=False
+        MaxSim(**maxima).eval(), example, input_names=names, dynamic_shapes=dynamic, dynamo=True, verbose=False
     )
     assert program is not None
     program.save(path)
@@ -102,4 +142,4 @@ def test_exported_onnx_graph_takes_other_sizes(tmp_path: Path) -> None:
     inputs[3][2] = False
     (scores,) = session.run(None, {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)})
     queries, documents, query_mask, document_mask = inputs
-    assert_close(torch.from_numpy(scores), maxsim(queries, documents, query_mask, document_mask))
+    assert_close(torch.from_numpy(scores), maxsim(queries, documents, query_mask, document_mask, **maxima))

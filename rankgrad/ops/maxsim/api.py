@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from rankgrad._checks import InputError
-from rankgrad.ops._arguments import accumulation_dtype, check_mask, full_precision
+from rankgrad.ops._arguments import accumulation_dtype, check_positive, full_precision
 from rankgrad.ops._dispatch import Backend, resolve_backend
-from rankgrad.ops.maxsim import cpu, reference
-
-Layout: TypeAlias = Literal["all_pairs", "candidates", "pairs"]
-_DOCUMENT_AXES = {"all_pairs": 3, "candidates": 4, "pairs": 3}
+from rankgrad.ops.maxsim import library, reference
+from rankgrad.ops.maxsim.operands import Layout, check_operands, problem_of
+from rankgrad.ops.maxsim.problem import check_offsets, owners
 
 
 def maxsim(
@@ -23,20 +22,32 @@ def maxsim(
     document_mask: Tensor | None = None,
     *,
     layout: Layout = "all_pairs",
+    query_cu_seqlens: Tensor | None = None,
+    document_cu_seqlens: Tensor | None = None,
+    max_query_tokens: int | None = None,
     query_weights: Tensor | None = None,
     reduction: Literal["sum", "mean"] = "sum",
+    temperature: float | None = None,
+    top_k: int | None = None,
+    allow_tf32: bool = False,
     backend: Backend = "auto",
 ) -> Tensor:
     """Sum over query tokens of the highest similarity to any document token.
 
-    ``score(q, d) = sum_{i real} w_i max_{j real} <q_i, d_j>``; ``reduction="mean"`` divides by the number of real query
-    tokens. Masked tokens are left out before the maximum, so none beats a negative similarity, and their contents are
-    never read. A document without a real token scores ``-inf`` with zero gradient; a query without one scores 0
-    everywhere.
+    ``score(q, d) = sum_{i real} w_i M_i`` where, over the real tokens ``j`` of the document and ``s_ij = <q_i, d_j>``,
 
-    On a CPU the similarity tensor is never held whole: a few documents at a time, an int32 argmax kept for the
-    gradient. Other devices, ``torch.compile`` and export take the reference. Among equal maxima the lowest index takes
-    the gradient.
+    - ``M_i = max_j s_ij`` by default;
+    - ``M_i = temperature * log sum_j exp(s_ij / temperature)`` with a ``temperature``, which tends to the maximum as it
+      tends to 0 and lies above it by at most ``temperature * log(tokens)``;
+    - ``M_i`` is the mean of the ``top_k`` highest ``s_ij`` (of all, where the document has fewer) with ``top_k``.
+
+    ``reduction="mean"`` divides by the number of real query tokens. Masked tokens are left out before the maximum, so
+    none beats a negative similarity, and their contents are never read. A document without a real token scores ``-inf``
+    with zero gradient; a query without one scores 0 everywhere. Among equal maxima the lowest index takes the gradient.
+
+    The similarities are never held whole, forward or backward. CUDA takes Triton kernels, a CPU tiles of the size of
+    its cache, both under ``torch.compile`` too; other devices, float64 on CUDA, and export take the definition in plain
+    torch. Gradients repeat bit for bit. ``docs/ops/maxsim.md`` derives them.
 
     Args:
         queries: token embeddings of the queries.
@@ -45,20 +56,30 @@ def maxsim(
         document_mask: True = a real document token, in any pattern; None = all.
         layout: ``"all_pairs"`` every query with every document; ``"candidates"`` each query with documents of its own;
             ``"pairs"`` query i with document i.
-        query_weights: a factor for each query token.
+        query_cu_seqlens: query i owns rows ``query_cu_seqlens[i]:query_cu_seqlens[i + 1]`` of packed queries.
+        document_cu_seqlens: the same for packed documents; with ``"candidates"`` those of the first query come first,
+            as many for each query. Offsets are checked on a CPU; on another device a document whose offsets leave the
+            buffer scores NaN, since a check would wait for the device.
+        max_query_tokens: an upper bound of the tokens of a packed query; None takes the number of rows. A tight bound
+            saves work on CUDA. Tokens of a query beyond it are not counted.
+        query_weights: a factor for each query token, such as an inverse document frequency.
         reduction: ``"sum"`` or ``"mean"`` over a query's real tokens.
-        backend: ``"auto"`` or ``"reference"``; ``"triton"`` has no kernel in this version.
+        temperature: softness of the maximum, in units of a similarity; None = the hard maximum.
+        top_k: similarities that are averaged; None = 1, the maximum.
+        allow_tf32: multiply float32 operands with 10 bits of mantissa on tensor cores (CUDA).
+        backend: ``"auto"``, ``"triton"`` or ``"reference"``.
 
     Shape:
-        - queries ``[Q, Lq, D]``, query_mask and query_weights ``[Q, Lq]``
+        - queries ``[Q, Lq, D]``, or packed ``[total, D]``; query_mask and query_weights like queries without ``D``
         - all_pairs: documents ``[N, Ld, D]`` -> ``[Q, N]``
         - candidates: documents ``[Q, N, Ld, D]`` -> ``[Q, N]``
         - pairs: documents ``[Q, Ld, D]`` -> ``[Q]``
-        - document_mask: like documents without ``D``
+        - in each, documents may be packed ``[total, D]``; document_mask is like documents without ``D``
+        - query_cu_seqlens int32 ``[Q + 1]``, document_cu_seqlens int32 ``[number of documents + 1]``
 
     Returns:
         Scores in float32 (float64 where an operand is float64); NaN where a real token's similarities hold NaN.
-        Gradients come in the dtype of their operand; the CPU path is once differentiable.
+        Gradients come in the dtype of their operand; they are not differentiable again.
 
     Raises:
         InputError: for shapes that do not fit, an unknown option, or a backend that cannot run.
@@ -66,138 +87,110 @@ def maxsim(
 
     Reference:
         Khattab, Zaharia: ColBERT: efficient and effective passage search via contextualized late interaction over BERT,
-        SIGIR 2020.
+        SIGIR 2020. The mean of several: after Lee et al., Rethinking the role of token retrieval in multi-vector
+        retrieval (XTR), NeurIPS 2023.
 
     Example:
         >>> queries = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
         >>> documents = torch.tensor([[[0.6, 0.8], [1.0, 0.0]], [[-1.0, 0.0], [0.0, 0.0]]])
         >>> maxsim(queries, documents, document_mask=torch.tensor([[True, True], [True, False]]))
         tensor([[ 1.8000, -1.0000]])
-    """
-    if layout not in _DOCUMENT_AXES:
-        raise InputError(f'layout: expected "all_pairs", "candidates" or "pairs", got {layout!r}')
-    _check_queries(queries, query_mask, query_weights)
-    if documents.dim() != _DOCUMENT_AXES[layout] or documents.shape[-1] != queries.shape[-1]:
-        leading = {"all_pairs": "documents", "candidates": "queries, documents", "pairs": "queries"}[layout]
-        raise InputError(
-            f'documents: layout "{layout}" expects [{leading}, tokens, {queries.shape[-1]}] '
-            f"(queries are {list(queries.shape)}), got {list(documents.shape)}"
-        )
-    if layout != "all_pairs" and documents.shape[0] != queries.shape[0]:
-        raise InputError(
-            f'documents: layout "{layout}" expects {queries.shape[0]} on the first axis, one for each query, '
-            f'got {documents.shape[0]}; layout="all_pairs" scores every query with every document'
-        )
-    if document_mask is not None:
-        check_mask(document_mask, documents.shape[:-1], "document_mask")
-    if layout == "pairs":
-        documents = documents.unsqueeze(1)
-        document_mask = None if document_mask is None else document_mask.unsqueeze(1)
-    dtype = accumulation_dtype(queries=queries, documents=documents)
-    path = resolve_backend(backend, queries.device, op="maxsim", tiled_devices=("cpu",))
-    with full_precision(queries.device):
-        if path == "tiled":
-            maxima = cpu.token_maxima(queries, documents, document_mask, dtype)
-        else:
-            queries = _readable(queries, query_mask)
-            maxima = reference.token_maxima(queries.to(dtype), documents.to(dtype), document_mask)
-    if document_mask is not None:
-        nothing_to_match = ~document_mask.any(dim=-1)
-        nothing_to_match = nothing_to_match if documents.dim() == 4 else nothing_to_match.unsqueeze(0)
-    else:
-        nothing_to_match = maxima.new_full((1, 1), documents.shape[-2] == 0, dtype=torch.bool)
-    scores = _scores(maxima, nothing_to_match, query_mask, query_weights, reduction)
-    return scores.squeeze(1) if layout == "pairs" else scores
-
-
-def maxsim_packed(
-    queries: Tensor,
-    query_mask: Tensor | None,
-    documents: Tensor,
-    cu_seqlens: Tensor,
-    *,
-    query_weights: Tensor | None = None,
-    reduction: Literal["sum", "mean"] = "sum",
-    backend: Backend = "auto",
-) -> Tensor:
-    """:func:`maxsim` of every query with every document, the documents' tokens lying end to end without padding.
-
-    The path of reranking. Where a gradient is asked for, the reference runs, and equal maxima share the gradient.
-
-    Args:
-        queries: token embeddings of the queries.
-        query_mask: True = a real query token; None = all.
-        documents: token embeddings of all documents, only real ones.
-        cu_seqlens: document i owns rows ``cu_seqlens[i]:cu_seqlens[i + 1]``; starts at 0, ends at the number of rows.
-        query_weights: a factor for each query token.
-        reduction: ``"sum"`` or ``"mean"`` over a query's real tokens.
-        backend: as for :func:`maxsim`.
-
-    Shape:
-        queries ``[Q, Lq, D]``, query_mask and query_weights ``[Q, Lq]``, documents ``[total, D]``, cu_seqlens int32
-        ``[N + 1]`` -> ``[Q, N]``.
-
-    Returns:
-        Scores in float32 (float64 where an operand is float64).
-
-    Raises:
-        InputError: for shapes that do not fit or an unknown option.
-        TypeError: for embeddings that are not floating point, or ``cu_seqlens`` that is not int32 or int64.
-
-    Example:
-        >>> documents = torch.tensor([[0.6, 0.8], [1.0, 0.0], [-1.0, 0.0]])
-        >>> maxsim_packed(torch.eye(2)[None], None, documents, torch.tensor([0, 2, 3], dtype=torch.int32))
+        >>> maxsim(queries, documents.flatten(0, 1)[:3], document_cu_seqlens=torch.tensor([0, 2, 3]))
         tensor([[ 1.8000, -1.0000]])
     """
-    _check_queries(queries, query_mask, query_weights)
-    if documents.dim() != 2 or documents.shape[-1] != queries.shape[-1]:
-        raise InputError(f"documents: expected [total_tokens, {queries.shape[-1]}], got {list(documents.shape)}")
-    if cu_seqlens.dtype not in (torch.int32, torch.int64):
-        raise TypeError(f"cu_seqlens: expected int32, got {cu_seqlens.dtype}")
-    if cu_seqlens.dim() != 1 or cu_seqlens.shape[0] == 0:
-        raise InputError(f"cu_seqlens: expected [documents + 1], got {list(cu_seqlens.shape)}")
-    dtype = accumulation_dtype(queries=queries, documents=documents)
-    path = resolve_backend(backend, queries.device, op="maxsim_packed", tiled_devices=("cpu",))
-    needs_grad = torch.is_grad_enabled() and (queries.requires_grad or documents.requires_grad)
-    with full_precision(queries.device):
-        if path == "tiled" and not needs_grad:
-            maxima = cpu.packed_token_maxima(queries.to(dtype), documents, cu_seqlens)
-        else:
-            queries = _readable(queries, query_mask)
-            maxima = reference.packed_token_maxima(queries.to(dtype), documents.to(dtype), cu_seqlens)
-    return _scores(maxima, (cu_seqlens.diff() == 0).unsqueeze(0), query_mask, query_weights, reduction)
-
-
-def _check_queries(queries: Tensor, mask: Tensor | None, weights: Tensor | None) -> None:
-    if queries.dim() != 3:
-        raise InputError(
-            f"queries: expected [queries, tokens, dim], got {list(queries.shape)}; add an axis with [None]"
-        )
-    if mask is not None:
-        check_mask(mask, queries.shape[:-1], "query_mask")
-    if weights is not None and weights.shape != queries.shape[:-1]:
-        raise InputError(f"query_weights: expected {list(queries.shape[:-1])}, got {list(weights.shape)}")
-
-
-def _readable(queries: Tensor, mask: Tensor | None) -> Tensor:
-    """Queries without the contents of masked tokens, which would reach the documents' gradient as 0 * NaN."""
-    return queries if mask is None else queries.masked_fill(~mask.unsqueeze(-1), 0.0)
-
-
-def _scores(
-    maxima: Tensor, empty_documents: Tensor, mask: Tensor | None, weights: Tensor | None, reduction: str
-) -> Tensor:
-    """Token maxima ``[Q, Lq, N]`` to scores ``[Q, N]``, with the rules for empty queries and documents."""
+    check_operands(
+        queries, documents, query_mask, document_mask, query_weights, query_cu_seqlens, document_cu_seqlens, layout
+    )
+    soft, k = _maximum(temperature, top_k)
     if reduction not in ("sum", "mean"):
         raise InputError(f'reduction: expected "sum" or "mean", got {reduction!r}')
-    if mask is None:
-        mask = torch.ones(maxima.shape[:2], dtype=torch.bool, device=maxima.device)
-    # An empty document's maxima are -inf and a masked token's may be NaN: neither may meet a weight.
-    maxima = maxima.masked_fill(empty_documents.unsqueeze(1) | ~mask.unsqueeze(-1), 0.0)
-    if weights is not None:
-        maxima = maxima * weights.to(maxima.dtype).masked_fill(~mask, 0.0).unsqueeze(-1)
-    scores = maxima.sum(dim=1)
-    tokens = mask.sum(dim=1, keepdim=True)
+    path = resolve_backend(
+        backend,
+        queries.device,
+        op="maxsim",
+        dtype=accumulation_dtype(queries=queries, documents=documents),
+        kernels=True,
+        tiled_devices=("cpu", "meta"),
+        compiles=True,
+    )
+    operands = (queries, documents, query_mask, document_mask, query_weights, query_cu_seqlens, document_cu_seqlens)
+    with full_precision(queries.device):
+        if path == "reference":
+            sums = _by_definition(*operands, layout=layout, temperature=soft, top_k=k)
+        else:
+            problem = problem_of(
+                *operands,
+                layout=layout,
+                max_query_tokens=max_query_tokens,
+                temperature=soft,
+                top_k=k,
+                tf32=allow_tf32,
+            )
+            sums = library.run(problem, triton=path == "triton")
     if reduction == "mean":
-        scores = scores / tokens.clamp(min=1)
-    return scores.masked_fill(empty_documents & (tokens > 0), float("-inf"))
+        sums = sums / _token_counts(queries, query_mask, query_cu_seqlens).clamp(min=1).unsqueeze(-1)
+    return sums.squeeze(1) if layout == "pairs" else sums
+
+
+def _maximum(temperature: float | None, top_k: int | None) -> tuple[float, int]:
+    """The temperature, 0 for a hard maximum, and how many similarities are averaged."""
+    if temperature is not None:
+        check_positive(temperature, "temperature")
+    if top_k is not None and top_k < 1:
+        raise InputError(f"top_k: expected at least 1, got {top_k}")
+    if temperature is not None and top_k is not None and top_k > 1:
+        raise InputError("temperature and top_k: one or the other; a soft maximum is no mean of several")
+    return float(temperature or 0.0), top_k or 1
+
+
+def _token_counts(queries: Tensor, mask: Tensor | None, offsets: Tensor | None) -> Tensor:
+    """Real tokens of each query ``[Q]``."""
+    if offsets is None:
+        if mask is None:
+            return torch.full(queries.shape[:1], queries.shape[1], device=queries.device)
+        return mask.sum(dim=1)
+    if mask is None:
+        return offsets.diff()
+    counts = torch.zeros(offsets.shape[0] - 1, dtype=torch.long, device=mask.device)
+    return counts.index_add(0, owners(offsets, 0, mask.shape[0], mask.device), mask.long())
+
+
+def _by_definition(
+    queries: Tensor,
+    documents: Tensor,
+    query_mask: Tensor | None,
+    document_mask: Tensor | None,
+    query_weights: Tensor | None,
+    query_cu_seqlens: Tensor | None,
+    document_cu_seqlens: Tensor | None,
+    *,
+    layout: Layout,
+    temperature: float,
+    top_k: int,
+) -> Tensor:
+    """The reference on operands of every layout: sums ``[Q, N]``."""
+    if not torch.compiler.is_compiling():
+        check_offsets(query_cu_seqlens, queries.shape[0], "query_cu_seqlens")
+        check_offsets(document_cu_seqlens, documents.shape[0], "document_cu_seqlens")
+    dtype = accumulation_dtype(queries=queries, documents=documents)
+    queries, documents = queries.to(dtype), documents.to(dtype)
+    candidates = None
+    if layout == "pairs" and document_cu_seqlens is None:
+        documents = documents.unsqueeze(1)
+        document_mask = None if document_mask is None else document_mask.unsqueeze(1)
+    elif layout != "all_pairs" and document_cu_seqlens is not None:
+        count = queries.shape[0] if query_cu_seqlens is None else query_cu_seqlens.shape[0] - 1
+        candidates = 1 if layout == "pairs" else (document_cu_seqlens.shape[0] - 1) // max(count, 1)
+    options = {"candidates": candidates, "temperature": temperature, "top_k": top_k}
+    rest = (document_mask, query_weights, document_cu_seqlens)
+    if query_cu_seqlens is None:
+        return reference.scores(queries, documents, query_mask, *rest, **options)
+    # A packed query is the sum of queries of one token.
+    owner = owners(query_cu_seqlens, 0, queries.shape[0], queries.device).long()
+    weights = None if query_weights is None else query_weights.unsqueeze(1)
+    mask = None if query_mask is None else query_mask.unsqueeze(1)
+    parts = reference.scores(
+        queries.unsqueeze(1), documents, mask, document_mask, weights, document_cu_seqlens,
+        query_of_row=owner if layout != "all_pairs" else None, **options,
+    )  # fmt: skip
+    return parts.new_zeros((query_cu_seqlens.shape[0] - 1, parts.shape[1])).index_add(0, owner, parts)

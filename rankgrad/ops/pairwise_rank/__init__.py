@@ -1,0 +1,5 @@
+"""Ranks by soft pairwise comparison."""
+
+from rankgrad.ops.pairwise_rank.library import ranks
+
+__all__ = ["ranks"]

@@ -1,0 +1,85 @@
+"""Every kernel becomes machine code for GPUs that need not be here, with the instructions meant and without waste."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).parent
+# Shared memory a program may have, in bytes: CUDA C++ Programming Guide, technical specifications; AMD CDNA 3 ISA.
+SHARED = {"sm_80": 163 << 10, "sm_90": 227 << 10, "sm_100": 227 << 10, "gfx942": 64 << 10}
+# 16-bit matrix products of at least 64 rows. sm_90 has warp-group products, sm_100 its own.
+INSTRUCTION = {"sm_80": "mma.sync", "sm_90": "wgmma.mma_async", "sm_100": "tcgen05.mma", "gfx942": "v_mfma"}
+GATHERS = "_maxsim_backward_queries_kernel"
+# Room for a few scalars kept from before a loop; a spilled tile takes hundreds of bytes a thread.
+FEW_BYTES = 64
+
+
+def built(script: str, target: str) -> list[dict[str, Any]]:
+    """What a script says of its kernels on a target, from a process that compiles instead of interpreting."""
+    pytest.importorskip("triton")
+    variables = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    variables |= {"TRITON_DEFAULT_FP_FUSION": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(FOLDER / script), target]
+    done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = json.loads(done.stdout)
+    for row in rows:
+        assert row["size"] > 0, row
+        assert row["shared"] <= SHARED[target], row
+        assert (row["spilled"] or 0) <= FEW_BYTES, row
+    return rows
+
+
+@pytest.mark.parametrize("target", SHARED)
+def test_maxsim(target: str) -> None:
+    rows = built("maxsim_launches.py", target)
+    assert {row["kernel"] for row in rows} == {
+        "_maxsim_forward_kernel",
+        "_maxsim_backward_documents_kernel",
+        GATHERS,
+        "_maxsim_soft_backward_queries_kernel",
+    }
+    for row in rows:
+        # One query of 32 tokens has fewer rows than a warp group multiplies; its time goes into reading.
+        few_rows = row["kernel"] == "_maxsim_forward_kernel" and row["variant"].startswith(("rerank", "candidates"))
+        if row["kernel"] == GATHERS:
+            assert row["instructions"] == [], row
+        elif "exact" in row["variant"] and target != "gfx942":
+            # NVIDIA's tensor cores would round float32; AMD's have an instruction for it.
+            assert row["instructions"] == [], row
+        elif few_rows or "tf32" in row["variant"]:
+            assert row["instructions"], row
+        else:
+            assert INSTRUCTION[target] in row["instructions"], row
+
+
+@pytest.mark.parametrize("target", SHARED)
+def test_maxsim_quantised(target: str) -> None:
+    rows = built("maxsim_quantised_launches.py", target)
+    assert {row["kernel"] for row in rows} == {"_maxsim_quantised_kernel"}
+    for row in rows:
+        rounded = "exact" not in row["variant"] or target == "gfx942"
+        assert bool(row["instructions"]) == rounded, row
+
+
+@pytest.mark.parametrize("target", SHARED)
+def test_isotonic(target: str) -> None:
+    rows = built("isotonic_launches.py", target)
+    assert {row["kernel"] for row in rows} == {"_isotonic_blocks_kernel", "_isotonic_block_sum_kernel"}
+
+
+@pytest.mark.parametrize("target", SHARED)
+def test_soft_rank(target: str) -> None:
+    rows = built("soft_rank_launches.py", target)
+    assert {row["kernel"] for row in rows} == {"_pairwise_rank_forward_kernel", "_pairwise_rank_backward_kernel"}
+    for row in rows:
+        assert row["size"] > 0, row
+        assert row["shared"] <= 4096, row
+        assert not row["spilled"], row
