@@ -24,7 +24,7 @@ class Graph:
     """Run an ONNX graph of token inputs, with one output, on the CPU.
 
     One run takes all threads. Several runs take a thread each and go side by side, in a second session made when it is
-    first needed: on two cores ten pairs of 131 tokens took 64 ms in int8 so, and 90 ms one after another.
+    first needed: on two cores ten pairs of 131 tokens took 66 ms in int8 so, and 90 ms one after another.
 
     Args:
         path: the ONNX file.
