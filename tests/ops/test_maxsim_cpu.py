@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from rankgrad.ops import maxsim
-from rankgrad.ops.maxsim import cpu_blocks
+from rankgrad.ops.maxsim import cpu, cpu_blocks
 
 MAXIMA = {"hard": {}, "top_k": {"top_k": 3}, "soft": {"temperature": 0.4}}
 LAYOUTS = ("all_pairs", "candidates", "pairs")
@@ -20,6 +21,8 @@ SIZES = [
     (1, 1, 1, 1, 1),
     (2, 9, 3, 33, 5),
     (5, 40, 17, 3, 3),
+    (3, 40, 17, 7, 8),
+    (2, 5, 15, 22, 31),
     (4, 0, 3, 4, 2),
     (0, 2, 3, 4, 2),
     (2, 3, 0, 4, 5),
@@ -72,20 +75,25 @@ def run(inputs: dict[str, Any], backend: str, **options: Any) -> list[Tensor]:
     leaves = [leaf.requires_grad_() for leaf in wanted.values()]
     scores = maxsim(**{**inputs, **wanted}, backend=backend, **options)  # type: ignore[arg-type]
     upstream = torch.randn(scores.shape, generator=torch.Generator().manual_seed(7), dtype=scores.dtype)
-    upstream[scores.isneginf()] = 0.5
     return [scores.detach(), *torch.autograd.grad(scores, leaves, upstream)]
 
 
 def assert_agree(inputs: dict[str, Any], **options: Any) -> None:
-    for found, wanted in zip(run(inputs, "auto", **options), run(inputs, "reference", **options), strict=True):
-        assert_close(found, wanted, equal_nan=True)
+    """With the definition: scores, gradients, and the scores that are found where nothing is to be differentiated."""
+    wanted = run(inputs, "reference", **options)
+    for found, expected in zip(run(inputs, "auto", **options), wanted, strict=True):
+        assert_close(found, expected, equal_nan=True)
+    assert_close(maxsim(**inputs, **options), wanted[0], equal_nan=True)
 
 
 @pytest.fixture(params=[1, 60, None], ids=["tile of 1", "tile of 60", "tile as shipped"])
 def tile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param is not None:
         monkeypatch.setattr(cpu_blocks, "TILE_ELEMENTS", request.param)
+        monkeypatch.setattr(cpu_blocks, "RUN_ROWS", request.param)
         monkeypatch.setattr(cpu_blocks, "_PART_ROWS", 6)
+        monkeypatch.setattr(cpu_blocks, "_CACHED_ELEMENTS", 0)
+        monkeypatch.setattr(cpu, "_WHOLE_ROWS", 1)
 
 
 @pytest.mark.usefixtures("tile")
@@ -116,3 +124,118 @@ def test_packed_agrees_with_the_definition(
     for side in sides:
         without["queries" if side == "query" else "documents"].normal_()
     assert_agree(without, layout=layout, **MAXIMA[maximum])
+
+
+@pytest.mark.parametrize("maximum", MAXIMA)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_nothing_is_real(layout: str, maximum: str) -> None:
+    inputs = operands(layout, (3, 4, 5, 7, 8))
+    inputs["document_mask"] = torch.zeros_like(inputs["document_mask"])
+    inputs["query_mask"][0] = True
+    scores, *gradients = run(spoil(inputs), "auto", layout=layout, **MAXIMA[maximum])
+    assert scores[0].eq(-torch.inf).all()
+    assert scores[-1].eq(0).all()
+    assert all(gradient.eq(0).all() for gradient in gradients)
+
+
+@pytest.mark.usefixtures("tile")
+@pytest.mark.parametrize("maximum", ["hard", "top_k"])
+def test_of_equal_similarities_the_lowest_place_takes_the_gradient(maximum: str) -> None:
+    """Whole numbers, so that equal similarities are equal in every order of summation."""
+    inputs = operands("all_pairs", (3, 6, 4, 9, 3))
+    for name in ("queries", "documents"):
+        inputs[name] = torch.randint(-1, 2, inputs[name].shape).double()
+    assert_agree(inputs, **MAXIMA[maximum])
+    assert_agree(pack(inputs, "document"), **MAXIMA[maximum])
+
+
+@pytest.mark.parametrize("maximum", MAXIMA)
+def test_nan_of_a_real_token_reaches_scores_and_gradients(maximum: str) -> None:
+    inputs = operands("all_pairs", (3, 4, 5, 7, 8))
+    inputs["documents"][2, inputs["document_mask"][2].nonzero()[1]] = float("nan")
+    assert_agree(inputs, **MAXIMA[maximum])
+    assert maxsim(**inputs, **MAXIMA[maximum])[:2, 2].isnan().all()
+
+
+def test_top_k_beyond_the_tokens_is_their_mean() -> None:
+    inputs = operands("all_pairs", (2, 3, 4, 5, 6))
+    assert_agree(spoil(inputs), top_k=9)
+
+
+@pytest.mark.parametrize("maximum", MAXIMA)
+@pytest.mark.parametrize("wanted", ["queries", "documents", "query_weights"])
+def test_one_gradient_alone_is_the_same(wanted: str, maximum: str) -> None:
+    inputs = operands("all_pairs", (3, 4, 5, 7, 8))
+    place = ("queries", "documents", "query_weights").index(wanted) + 1
+    expected = run(inputs, "auto", **MAXIMA[maximum])[place]
+    leaf = inputs[wanted].clone().requires_grad_()
+    scores = maxsim(**{**inputs, wanted: leaf}, **MAXIMA[maximum])
+    upstream = torch.randn(scores.shape, generator=torch.Generator().manual_seed(7), dtype=scores.dtype)
+    assert torch.equal(torch.autograd.grad(scores, leaf, upstream)[0], expected)
+
+
+@pytest.mark.parametrize("maximum", MAXIMA)
+@pytest.mark.parametrize("dtypes", [("float32", "bfloat16"), ("float16", "float32"), ("bfloat16", "bfloat16")])
+def test_narrow_operands_are_multiplied_in_float32(dtypes: tuple[str, str], maximum: str) -> None:
+    inputs = operands("all_pairs", (3, 9, 8, 20, 16), torch.float32)
+    narrow = [
+        inputs[name].to(getattr(torch, dtype)) for name, dtype in zip(("queries", "documents"), dtypes, strict=True)
+    ]
+    inputs["queries"], inputs["documents"] = narrow
+    scores, *gradients = run(inputs, "auto", **MAXIMA[maximum])
+    wide = {**inputs, "queries": narrow[0].float(), "documents": narrow[1].float()}
+    expected, *wide_gradients = run(wide, "reference", **MAXIMA[maximum])
+    assert_close(scores, expected)
+    for gradient, wide_gradient, operand in zip(gradients, wide_gradients, [*narrow, scores], strict=True):
+        assert gradient.dtype == operand.dtype
+        assert_close(gradient, wide_gradient.to(operand.dtype))
+
+
+def test_float64_where_one_operand_is() -> None:
+    inputs = operands("all_pairs", (3, 4, 5, 7, 8))
+    inputs["documents"] = inputs["documents"].float()
+    scores, grad_queries, grad_documents, _ = run(inputs, "auto")
+    assert (scores.dtype, grad_queries.dtype, grad_documents.dtype) == (torch.float64, torch.float64, torch.float32)
+    assert_close(scores, maxsim(**{**inputs, "documents": inputs["documents"].double()}, backend="reference"))
+
+
+@pytest.mark.parametrize("maximum", MAXIMA)
+@pytest.mark.parametrize("kind", ["padded", "masked", "packed", "one long", "bfloat16"])
+def test_no_tensor_is_much_larger_than_a_tile(
+    kind: str, maximum: str, monkeypatch: pytest.MonkeyPatch, operators: Callable[[], Any]
+) -> None:
+    monkeypatch.setattr(cpu_blocks, "TILE_ELEMENTS", 1 << 10)
+    queries = torch.randn(8, 8, 4, requires_grad=True)
+    documents = torch.randn(*((1, 2000) if kind == "one long" else (200, 10)), 4)
+    options = dict(MAXIMA[maximum])
+    if kind == "masked":
+        options["document_mask"] = torch.rand(200, 10) < 0.5
+    elif kind == "packed":
+        documents, options["document_cu_seqlens"] = documents.flatten(0, 1), torch.arange(0, 2001, 10).int()
+    elif kind == "bfloat16":
+        documents = documents.bfloat16()
+    # What any implementation must hold: a gradient, or the residual.
+    bound = max(documents.numel(), 200 * 64 * options.get("top_k", 1))
+    documents.requires_grad_()
+    with operators() as seen:
+        maxsim(queries, documents, **options).sum().backward()
+        with torch.no_grad():
+            maxsim(queries, documents, **options)
+    assert seen.largest <= bound < 64 * 2000
+
+
+@pytest.mark.parametrize("maximum", MAXIMA)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_repeats_bit_for_bit(layout: str, maximum: str) -> None:
+    inputs = pack(operands(layout, (6, 30, 20, 40, 16), torch.float32), "document")
+    first, second = (run(inputs, "auto", layout=layout, **MAXIMA[maximum]) for _ in range(2))
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+@pytest.mark.usefixtures("nan_filled_memory")
+@pytest.mark.parametrize("maximum", MAXIMA)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_place_of_new_memory_is_written(layout: str, maximum: str) -> None:
+    inputs = spoil(operands(layout, (3, 40, 17, 7, 8)))
+    assert_agree(inputs, layout=layout, **MAXIMA[maximum])
+    assert_agree(spoil(pack(inputs, "document")), layout=layout, **MAXIMA[maximum])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,8 +14,8 @@ from rankgrad.ops.maxsim.problem import Problem
 TILE_ELEMENTS = 1 << 20
 _PART_ROWS = 512
 _CACHED_ELEMENTS = 1 << 22
-_RUN_ROWS = 1 << 17
-_RUN_DOCUMENTS = 1 << 11
+RUN_ROWS = 1 << 17
+RUN_ELEMENTS = 1 << 19
 # How much longer than the shortest document of a tile the longest may be.
 _LONGER, _LONGER_TOKENS = 1.2, 8
 
@@ -30,30 +30,28 @@ class Part(NamedTuple):
     rows: Tensor  # [groups, rows] int64
     real: Tensor | None  # [groups, rows], False where repeated; None = nowhere
 
-    def meeting(self, documents: Tensor, candidates: int) -> Part:
+    def met(self, documents: Tensor, candidates: int) -> Part:
         """The rows that each document meets, ``[documents, rows]``, or ``[1, rows]`` where all meet the same."""
-        if self.rows.shape[0] == 1:
-            return self
-        groups = documents // candidates
-        return Part(self.rows[groups], None if self.real is None else self.real[groups])
+        return self if self.rows.shape[0] == 1 else self._of(documents // candidates)
 
-    def of(self, tile: Tile) -> Part:
-        """Those that a tile's documents meet, of a part made by ``meeting``."""
-        if self.rows.shape[0] == 1:
-            return self
-        return Part(self.rows[tile.span], None if self.real is None else self.real[tile.span])
+    def met_by(self, tile: Tile) -> Part:
+        """Of the rows that the documents of a run meet, those of a tile."""
+        return self if self.rows.shape[0] == 1 else self._of(tile.span)
+
+    def _of(self, groups: Tensor | slice) -> Part:
+        return Part(self.rows[groups], None if self.real is None else self.real[groups])
 
 
 class Run(NamedTuple):
-    """Consecutive documents; sorted, those of the fewest real tokens come first."""
+    """Consecutive documents, those of the fewest real tokens first."""
 
     documents: Tensor  # [documents] int64
     starts: Tensor  # [documents] int64, the row of each one's place 0
     firsts: Tensor  # [documents] int64, where its real tokens begin: among ``real`` or else among all rows
     lengths: Tensor  # [documents] int64, how many they are
+    widths: list[int]  # the lengths
     real: Tensor | None  # [tokens] int64, the rows of real tokens; None = all rows
-    widths: list[int] = []  # noqa: RUF012 - replaced, never changed
-    even: bool = False  # all rows are real, as many in each document
+    even: bool  # all rows are real, and as many in each document
 
 
 class Tile(NamedTuple):
@@ -65,7 +63,7 @@ class Tile(NamedTuple):
 
 
 class Memory:
-    """Memory that tiles use one after another: fresh memory costs a page fault every few thousand bytes."""
+    """Memory that tiles use one after another: the first touch of fresh memory is slow."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self._elements = torch.empty(0, dtype=dtype)
@@ -78,67 +76,71 @@ class Memory:
         return self._elements[:size].view(shape)
 
 
-def document_starts(problem: Problem) -> Tensor:
-    """The first row of every document, and the end of the last one: int64 ``[documents + 1]``."""
-    if problem.document_offsets is not None:
-        return problem.document_offsets.long()
-    return torch.arange(problem.document_count + 1) * problem.document_tokens
-
-
 def parts(problem: Problem) -> list[Part]:
     """All real query rows, so many at a time that they fit a tile with the longest document."""
-    longest = problem.document_tokens
-    if problem.document_offsets is not None and problem.document_count:
-        longest = int(problem.document_offsets.diff().max())
-    size = max(1, min(_PART_ROWS, TILE_ELEMENTS // max(longest, 1)))
-    mask, groups, count = problem.query_mask, problem.query_count if problem.own else 1, problem.queries.shape[0]
+    mask, offsets, count = problem.query_mask, problem.query_offsets, problem.queries.shape[0]
     rows = torch.arange(count) if mask is None else mask.nonzero().squeeze(1)
     if not rows.shape[0] or not problem.document_count:
         return []
-    if groups == 1 or (mask is None and problem.query_offsets is None):
+    longest = problem.document_tokens
+    if problem.document_offsets is not None:
+        longest = int(problem.document_offsets.diff().max())
+    size = max(1, min(_PART_ROWS, TILE_ELEMENTS // max(longest, 1)))
+    groups = problem.query_count if problem.own else 1
+    if groups == 1 or (mask is None and offsets is None):
         return [Part(some, None) for some in rows.view(groups, -1).split(size, dim=1)]
-    offsets = torch.arange(groups + 1) * problem.query_tokens
-    bounds = torch.searchsorted(rows, offsets if problem.query_offsets is None else problem.query_offsets.long())
+    bounds = torch.arange(groups + 1) * problem.query_tokens if offsets is None else offsets.long()
+    bounds = torch.searchsorted(rows, bounds)
     counts = bounds.diff().unsqueeze(1)
     places = torch.arange(int(counts.max()))
     table = rows[(bounds[:-1, None] + places.minimum(counts - 1)).clamp(min=0)]
     return [Part(*some) for some in zip(table.split(size, 1), (places < counts).split(size, 1), strict=True)]
 
 
-def spans(starts: Tensor, rows: int) -> Iterator[tuple[int, int]]:
-    """First and one past the last of consecutive documents that own at most ``rows`` rows, or of one that owns more."""
-    cuts = starts.tolist()
-    first = 0
-    while first < len(cuts) - 1:
-        last = max(first + 1, min(bisect_right(cuts, cuts[first] + rows) - 1, first + _RUN_DOCUMENTS))
+def document_starts(problem: Problem) -> Sequence[int]:
+    """The first row of every document, and the end of the last one."""
+    if problem.document_offsets is not None:
+        return problem.document_offsets.tolist()
+    width, count = problem.document_tokens, problem.document_count
+    return range(0, (count + 1) * width, width) if width else [0] * (count + 1)
+
+
+def spans(starts: Sequence[int], rows: int, documents: int) -> Iterator[tuple[int, int]]:
+    """First and one past the last of consecutive documents: at most so many, and of so many rows where not alone."""
+    first, count = 0, len(starts) - 1
+    while first < count:
+        last = min(bisect_right(starts, starts[first] + rows) - 1, first + documents, count)
+        last = max(first + 1, last)
         yield first, last
         first = last
 
 
-def runs(problem: Problem, *, sort: bool) -> Iterator[Run]:
-    """All documents. Only those of a run are sorted, so that what describes a run stays small."""
+def real_tokens(problem: Problem, starts: Sequence[int]) -> tuple[Tensor | None, Sequence[int]]:
+    """The rows of consecutive documents' real tokens, None = all, and where among them each begins, with the end."""
+    mask = None if problem.document_mask is None else problem.document_mask[starts[0] : starts[-1]]
+    if mask is None or mask.all():
+        return None, starts
+    rows = mask.nonzero().squeeze(1).add_(starts[0])
+    return rows, torch.searchsorted(rows, torch.tensor(starts)).tolist()
+
+
+def runs(problem: Problem, rows: int) -> Iterator[Run]:
+    """All documents. Only those of a run are sorted, so that what is held of each for ``rows`` rows is little."""
     starts = document_starts(problem)
-    for first, last in spans(starts, _RUN_ROWS):
-        own = starts[first : last + 1]
-        bounds, real, row = own, None, int(own[0])
-        mask = None if problem.document_mask is None else problem.document_mask[row : int(own[-1])]
-        if mask is not None and not mask.all():
-            real = mask.nonzero().squeeze(1).add_(row)
-            bounds = torch.searchsorted(real, own)
-        run = Run(torch.arange(first, last), own[:-1], bounds[:-1], bounds.diff(), real)
-        widths = run.lengths.tolist()
-        even = real is None and widths.count(widths[0]) == len(widths)
-        if sort and not even:
-            lengths, order = run.lengths.sort(stable=True)
-            run = Run(run.documents[order], run.starts[order], run.firsts[order], lengths, real)
-            widths.sort()
-        yield run._replace(widths=widths, even=even)
+    for first, last in spans(starts, RUN_ROWS, RUN_ELEMENTS // rows):
+        real, bounds = real_tokens(problem, starts[first : last + 1])
+        firsts = torch.tensor(bounds)
+        lengths, order = firsts.diff().sort(stable=True)
+        widths = lengths.tolist()
+        even = real is None and widths[0] == widths[-1]
+        places = torch.tensor(starts[first:last])
+        yield Run(order + first, places[order], firsts[order], lengths, widths, real, even)
 
 
 def tiles(problem: Problem, run: Run, rows: int, memory: Memory) -> Iterator[Tile]:
-    """The documents of a sorted run that have real tokens, in tiles that fit with their products with ``rows`` rows."""
+    """The documents of a run that have real tokens, in tiles that fit with their similarities to ``rows`` rows."""
     widths, places = run.widths, torch.arange(run.widths[-1])
-    budget = tile_tokens(problem, rows, gathered=not run.even)
+    budget = tile_tokens(problem, rows)
     begin = bisect_right(widths, 0)
     while begin < len(widths):
         end = bisect_right(widths, widths[begin] * _LONGER + _LONGER_TOKENS)
@@ -156,40 +158,35 @@ def tiles(problem: Problem, run: Run, rows: int, memory: Memory) -> Iterator[Til
         begin = end
 
 
-def tile_tokens(problem: Problem, rows: int, *, gathered: bool) -> int:
-    """How many tokens fit a tile with their similarities to ``rows`` rows."""
-    return TILE_ELEMENTS // (rows + (problem.documents.shape[1] if gathered or not _in_place(problem) else 0))
-
-
-def document_vectors(problem: Problem, rows: Tensor | slice, memory: Memory) -> Tensor:
-    """Document rows ``[tokens, dim]`` in the type that sums are held in."""
-    documents = problem.documents
-    if isinstance(rows, slice) and _in_place(problem):
-        return documents[rows]
-    tokens = memory.view(rows.stop - rows.start if isinstance(rows, slice) else rows.shape[0], documents.shape[1])
-    if isinstance(rows, slice):
-        return tokens.copy_(documents[rows])
-    if documents.dtype == tokens.dtype:
-        return torch.index_select(documents, 0, rows, out=tokens)
-    return tokens.copy_(documents.index_select(0, rows))
-
-
-def _in_place(problem: Problem) -> bool:
-    """Whether documents are multiplied where they are.
-
-    Not where they leave the last cache: to read a tile in order and then again from the cache takes less time than the
-    product's own way through memory.
-    """
-    documents = problem.documents
-    return documents.dtype == problem.dtype and documents.is_contiguous() and documents.numel() <= _CACHED_ELEMENTS
-
-
 def repeated(run: Run, tile: Tile) -> Tensor | None:
     """Which tokens of a tile repeat another: ``[documents, width, 1]``; None where none does."""
     width = tile.tokens.shape[1]
     if run.widths[tile.span.start] == width:
         return None
     return (torch.arange(width) >= run.lengths[tile.span, None]).unsqueeze(2)
+
+
+def tile_tokens(problem: Problem, rows: int) -> int:
+    """How many tokens fit a tile with their similarities to ``rows`` rows."""
+    return TILE_ELEMENTS // (rows + problem.documents.shape[1])
+
+
+def document_vectors(problem: Problem, rows: Tensor | slice, memory: Memory) -> Tensor:
+    """Document rows ``[tokens, dim]`` in the type that sums are held in.
+
+    Rows that could be multiplied where they are get copied too, unless all documents fit the last cache: to read a tile
+    in order and then again from a near cache takes less time than the product's own way through memory.
+    """
+    documents = problem.documents
+    if isinstance(rows, slice):
+        block = documents[rows]
+        if documents.dtype == problem.dtype and documents.numel() <= _CACHED_ELEMENTS:
+            return block
+        return memory.view(*block.shape).copy_(block)
+    tokens = memory.view(rows.shape[0], documents.shape[1])
+    if documents.dtype == tokens.dtype:
+        return torch.index_select(documents, 0, rows, out=tokens)
+    return tokens.copy_(documents.index_select(0, rows))
 
 
 def query_vectors(problem: Problem, part: Part) -> Tensor:
