@@ -25,8 +25,8 @@ class Schedule(NamedTuple):
     learning_rate: float
 
 
-COLBERT = Schedule(steps=40, batch_size=24, negatives=3, learning_rate=5e-5)
-CROSS_ENCODER = Schedule(steps=60, batch_size=8, negatives=5, learning_rate=5e-5)
+COLBERT = Schedule(steps=32, batch_size=24, negatives=3, learning_rate=5e-5)
+CROSS_ENCODER = Schedule(steps=30, batch_size=8, negatives=5, learning_rate=5e-5)
 VALIDATION_QUERIES = 40
 
 

@@ -43,7 +43,7 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
         "--encoder", default="minilm", help="folder or hub id of the encoder to start from (default: %(default)s)"
     )
     parser.add_argument(
-        "--queries", type=int, default=120, help="test queries to measure on (default: %(default)s)", metavar="N"
+        "--queries", type=int, default=100, help="test queries to measure on (default: %(default)s)", metavar="N"
     )
     parser.add_argument("--quick", action="store_true", help="a few training steps only: to try the machinery")
 
