@@ -52,7 +52,9 @@ def resolve_backend(
     """
     if backend not in ("auto", "triton", "reference"):
         raise InputError(f'backend: expected "auto", "triton" or "reference", got {backend!r}')
-    obstacle = _obstacle(device, op, dtype, kernels)
+    # Asked only where the answer counts: to look for a package takes longer than a small operator.
+    asked = backend == "triton" or (backend == "auto" and device.type == "cuda")
+    obstacle = _obstacle(device, op, dtype, kernels) if asked else None
     if backend == "triton" and obstacle:
         raise InputError(f'backend: "triton" cannot run: {obstacle}; use "auto" or "reference"')
     compiling = torch.compiler.is_compiling() and not compiles
