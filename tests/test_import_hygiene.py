@@ -12,6 +12,7 @@ TEXT = {"transformers", "tokenizers", "safetensors"}
 REST = {"pytorch_lightning", "torchmetrics", "jsonargparse", "tensorboard", "onnx", "onnxscript", "onnxruntime"} | {
     "Stemmer",
     "scipy",
+    "sklearn",
     "matplotlib",
     "rich",
     "faiss",

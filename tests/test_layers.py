@@ -29,7 +29,7 @@ TEXT = {"modules", "models", "data/collate.py"}
 LIBRARIES = {
     "triton": {"ops/*/*kernels.py", "ops/*/library.py"},
     "transformers": {*TEXT, "training"},
-    "pytorch_lightning": {"training", "data/datamodule.py"},
+    "pytorch_lightning": {"training", "data/datamodule.py", "data/feature_datamodule.py"},
     "jsonargparse": {"training"},
     "torchmetrics": {"training"},
     "onnx": {"export"},
@@ -38,6 +38,7 @@ LIBRARIES = {
     "Stemmer": {"retrieve"},
     "faiss": {"retrieve"},
     "scipy": {"metrics", "evaluation", "ops/isotonic/cpu.py"},
+    "sklearn": {"data/letor.py"},
     "matplotlib": {"evaluation"},
 }
 EVERYTHING = LIBRARIES.keys() - {"triton"}

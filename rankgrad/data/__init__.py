@@ -1,6 +1,6 @@
 """Collections, their judgements and runs, and the batches made of them.
 
-``ListDataModule`` needs Lightning and is imported from ``rankgrad.data.datamodule`` on first use.
+``ListDataModule`` and ``FeatureListDataModule`` need Lightning and are imported on first use.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rankgrad.data.beir import read_beir
 from rankgrad.data.collate import LateInteractionFeatures, ListBatch, ListCollate, PairFeatures, TextTokens
 from rankgrad.data.epoch_loader import EpochLoader
+from rankgrad.data.feature_lists import FeatureBatch, FeatureLists, TableLists, collate_features
 from rankgrad.data.jsonl import read_lists, read_teacher_scores, read_triples
+from rankgrad.data.letor import FeatureTable, read_letor
 from rankgrad.data.pydoc import pydoc_collection
 from rankgrad.data.records import CandidateList, Collection, Qrels, Run, Task, Texts
 from rankgrad.data.sources import BEIR, CandidateMiner, CollectionSource, ListsFile, ListSource, Pydoc
@@ -18,6 +20,7 @@ from rankgrad.data.trec import read_qrels, read_run, write_qrels, write_run
 
 if TYPE_CHECKING:
     from rankgrad.data.datamodule import ListDataModule
+    from rankgrad.data.feature_datamodule import FeatureListDataModule
 
 __all__ = [
     "BEIR",
@@ -27,6 +30,10 @@ __all__ = [
     "CollectionSource",
     "DrawnLists",
     "EpochLoader",
+    "FeatureBatch",
+    "FeatureListDataModule",
+    "FeatureLists",
+    "FeatureTable",
     "LateInteractionFeatures",
     "ListBatch",
     "ListCollate",
@@ -38,13 +45,16 @@ __all__ = [
     "Qrels",
     "ReadyLists",
     "Run",
+    "TableLists",
     "Task",
     "TextTokens",
     "Texts",
+    "collate_features",
     "hold_out",
     "pydoc_collection",
     "ranked_lists",
     "read_beir",
+    "read_letor",
     "read_lists",
     "read_qrels",
     "read_run",
@@ -60,4 +70,8 @@ def __getattr__(name: str) -> Any:
         from rankgrad.data.datamodule import ListDataModule
 
         return ListDataModule
+    if name == "FeatureListDataModule":
+        from rankgrad.data.feature_datamodule import FeatureListDataModule
+
+        return FeatureListDataModule
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,8 @@
 """The parts that models are made of."""
 
+from rankgrad.modules.feature_transform import FeatureTransform
 from rankgrad.modules.max_sim import MaxSim
 from rankgrad.modules.soft_ranking import SoftRank
 from rankgrad.modules.soft_sorting import SoftSort
 
-__all__ = ["MaxSim", "SoftRank", "SoftSort"]
+__all__ = ["FeatureTransform", "MaxSim", "SoftRank", "SoftSort"]

@@ -15,13 +15,14 @@ import torch
 import yaml
 from jsonargparse import ArgumentError, DefaultHelpFormatter
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from rankgrad._checks import InputError
 from rankgrad._files import atomic_file
 from rankgrad.data.datamodule import ListDataModule
+from rankgrad.data.feature_datamodule import FeatureListDataModule
 from rankgrad.training.compose import compose, take_object_options
 from rankgrad.training.progress import progress_bar
 from rankgrad.training.quiet import quiet_lightning
@@ -43,6 +44,7 @@ TRAINER_DEFAULTS = {
     "enable_model_summary": False,
 }
 _COUNTS = ("limit_train_batches", "limit_val_batches", "overfit_batches", "val_check_interval")
+DATA_MODULES = {f"rankgrad.data.{each.__name__}": each for each in (ListDataModule, FeatureListDataModule)}
 METRICS = [{"class_path": f"rankgrad.metrics.{name}", "init_args": {"k": 10}} for name in ("NDCG", "ReciprocalRank")]
 
 
@@ -71,6 +73,12 @@ class FitCLI(LightningCLI):
         run.add_argument("--overwrite", action="store_true", help="Replace the run that is in the run folder.")
         run.add_argument("--checkpoint_every", type=int, default=100, help="Optimizer steps between two checkpoints.")
         run.add_argument("--monitor", type=str, default="val/nDCG@10", help="What decides which model is the best.")
+        run.add_argument(
+            "--data_module",
+            type=str,
+            default="rankgrad.data.ListDataModule",
+            help="What `data` makes: rankgrad.data.ListDataModule (texts) or rankgrad.data.FeatureListDataModule.",
+        )
         run.add_argument("--tensorboard", type=bool, default=True, help="Write curves for TensorBoard too.")
         super().add_core_arguments_to_parser(parser)
         parser.set_defaults({"model.metrics": METRICS})
@@ -153,10 +161,11 @@ def main(argv: Sequence[str] | None = None) -> RunFolder:
     Raises:
         InputError: for anything wrong with the arguments, the data, the model or the run folder.
     """
+    arguments = list(sys.argv[1:] if argv is None else argv)
     with quiet_lightning(), _as_before():
         cli = FitCLI(
             Ranker,
-            ListDataModule,
+            _data_module(arguments),
             seed_everything_default=0,
             trainer_defaults=TRAINER_DEFAULTS,
             save_config_callback=None,
@@ -171,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> RunFolder:
                 "allow_abbrev": False,
             },
             run=False,
-            args=list(sys.argv[1:] if argv is None else argv),
+            args=arguments,
         )
         cli.fit()
     return cli.run
@@ -198,6 +207,20 @@ def _config_files(args: Sequence[str]) -> tuple[list[str | Path], list[str]]:
     except argparse.ArgumentError as error:
         raise InputError(f"{error} (see rankgrad fit --help)") from error
     return found.config, others
+
+
+def _data_module(args: Sequence[str]) -> type[LightningDataModule]:
+    """The class that `data` is read for: it must be known before the rest can be parsed."""
+    files, options = _config_files(args)
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    finder.add_argument("--data_module", default=compose(files).get("data_module", next(iter(DATA_MODULES))))
+    try:
+        name = finder.parse_known_args(options)[0].data_module
+    except argparse.ArgumentError as error:
+        raise InputError(f"{error} (see rankgrad fit --help)") from error
+    if name not in DATA_MODULES:
+        raise InputError(f"data_module: expected one of {', '.join(DATA_MODULES)}, got {name!r}")
+    return DATA_MODULES[name]
 
 
 def _keep_counts(config: Any, trainer: dict[str, Any], options: Sequence[str]) -> None:

@@ -7,13 +7,14 @@ import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
 
 from rankgrad.data import pydoc_collection
-from rankgrad.training import BM25Negatives, read_curves, teacher_run, write_teacher_scores
+from rankgrad.training import BM25Negatives, RunFolder, read_curves, teacher_run, write_teacher_scores
 from rankgrad.training.cli import main
 from rankgrad.training.compose import compose
 from rankgrad.training.random_state import random_state, set_random_state
@@ -61,7 +62,23 @@ def placeholders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     collection = pydoc_collection(standard_library=False, packages=PACKAGES)
     task, candidates = collection.task("train"), BM25Negatives()(collection, "train")
     write_teacher_scores(teacher_run(task, candidates, ByLength(), progress=False), folder / "scores.jsonl")
-    files = {name: str(folder / name) for name in ("train.jsonl", "validation.jsonl", "scores.jsonl")}
+    rows = [f"{row % 3} qid:{row // 5} {row % 7 + 1}:{row / 7} 40:1" for row in range(40)]
+    for name in ("train.txt", "vali.txt"):
+        (folder / name).write_text("\n".join(rows) + "\n")
+    (folder / "rank.train").write_text(
+        "\n".join(row.replace(f"qid:{place // 5} ", "") for place, row in enumerate(rows)) + "\n"
+    )
+    (folder / "rank.train.query").write_text("5\n" * 8)
+    names = (
+        "train.jsonl",
+        "validation.jsonl",
+        "scores.jsonl",
+        "train.txt",
+        "vali.txt",
+        "rank.train",
+        "rank.train.query",
+    )
+    files = {name: str(folder / name) for name in names}
     return {"FOLDER": str(folder), "[torch, numpy]": json.dumps(PACKAGES), **files}
 
 
@@ -96,7 +113,12 @@ def test_the_command_trains(
     path: Path, placeholders: dict[str, str], tmp_path: Path, tiny_encoder_folder: Path
 ) -> None:
     words = [placeholders.get(word, word) for word in command(path)[2:]]
-    source = compose([Path(words[i + 1]) for i, word in enumerate(words) if word == "--config"])["data"]["source"]
+    config = compose([Path(words[i + 1]) for i, word in enumerate(words) if word == "--config"])
+    if "data_module" in config:
+        run = _trained(words, {**TINY, "data": {"batch_size": 2}}, tmp_path)
+        assert json.loads((run.best / "config.json").read_text())["model_type"] == "rankgrad_feature_ranker"
+        return
+    source = config["data"]["source"]
     if (
         "scifact" in source["init_args"].get("folder", "")
         and placeholders["FOLDER"] not in words
@@ -107,21 +129,19 @@ def test_the_command_trains(
     if source["class_path"] == "rankgrad.data.Pydoc":
         given = {"standard_library": False, "packages": PACKAGES}
         small["data"] = {**TINY["data"], "source": {"class_path": source["class_path"], "init_args": given}}
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(small))
-    run = main(
-        [
-            *words,
-            f"--config={tmp_path / 'tiny.yaml'}",
-            f"--model.model.init_args.name={tiny_encoder_folder}",
-            f"--run_folder={tmp_path / 'run'}",
-            "--trainer.val_check_interval=1.0",
-            "--tensorboard=false",
-        ]
-    )
+    _trained([*words, f"--model.model.init_args.name={tiny_encoder_folder}"], small, tmp_path)
+
+
+def _trained(words: list[str], small: dict[str, Any], folder: Path) -> RunFolder:
+    """The run of a command with small values on top, with one finite loss and a validation."""
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(small))
+    options = [f"--run_folder={folder / 'run'}", "--trainer.val_check_interval=1.0", "--tensorboard=false"]
+    run = main([*words, f"--config={folder / 'tiny.yaml'}", *options])
     rows = read_curves(run.curves)
     assert [torch.tensor(float(row["train/loss"])).isfinite().item() for row in rows if "train/loss" in row] == [True]
     assert 0 <= float(rows[-1]["val/nDCG@10"]) <= 1
     assert (run.best / "config.json").is_file()
+    return run
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "train").glob("*.py")), ids=lambda path: path.name)

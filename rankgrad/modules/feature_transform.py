@@ -1,0 +1,114 @@
+"""What is done to the features of tabular data before a network sees them."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from rankgrad._checks import InputError
+
+TransformKind: TypeAlias = Literal["none", "log1p", "standardise", "log1p_standardise", "quantile"]
+_KINDS = ("none", "log1p", "standardise", "log1p_standardise", "quantile")
+
+
+class FeatureTransform(nn.Module):
+    """Bring features to a common scale; fitted on the training rows and part of the model, so of its export too.
+
+    - ``"log1p"``: ``sign(x) log(1 + |x|)``, for counts and other long tails; nothing to fit.
+    - ``"standardise"``: ``(x - mean) / deviation``; a feature that never varies becomes 0.
+    - ``"log1p_standardise"``: the second after the first.
+    - ``"quantile"``: the share of training rows below x, from -1 to 1: linear between ``quantiles`` knots, tied knots
+      left out. Whatever the feature's scale or tail, training rows are spread evenly.
+
+    What is not finite counts as missing and becomes 0, behind the fitted transform: the mean of a standardised feature.
+
+    Args:
+        features: how many there are.
+        kind: which of the above, or ``"none"``.
+        quantiles: knots of ``"quantile"``.
+
+    Shape:
+        ``[..., features]`` -> the same, float32.
+
+    Raises:
+        InputError: for an unknown kind, fewer than 2 knots, another number of features, or use before ``fit``.
+
+    Example:
+        >>> transform = FeatureTransform(1, kind="standardise")
+        >>> transform.fit(torch.tensor([[1.0], [3.0]]))
+        >>> transform(torch.tensor([[1.0], [2.0], [float("nan")]])).squeeze(1)
+        tensor([-1.,  0.,  0.])
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    knots: Tensor
+    rises: Tensor
+    fitted: Tensor
+
+    def __init__(self, features: int, *, kind: TransformKind = "log1p_standardise", quantiles: int = 64) -> None:
+        super().__init__()
+        if kind not in _KINDS:
+            raise InputError(f"kind: expected one of {', '.join(_KINDS)}, got {kind!r}")
+        if features < 1 or quantiles < 2:
+            raise InputError(f"features={features}, quantiles={quantiles}: need at least 1 and at least 2")
+        self.features, self.kind, self.quantiles = features, kind, quantiles
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+        knots = quantiles if kind == "quantile" else 0
+        self.register_buffer("knots", torch.zeros(knots, features))
+        self.register_buffer("rises", torch.zeros(max(knots - 1, 0), features))
+        self.register_buffer("fitted", torch.tensor(kind in ("none", "log1p")))
+
+    @torch.no_grad()
+    def fit(self, rows: Tensor) -> None:
+        """Take the scale of each feature from training rows ``[rows, features]``.
+
+        Raises:
+            InputError: for another number of features, or no rows.
+        """
+        self._check(rows)
+        if rows.dim() != 2 or not rows.shape[0]:
+            raise InputError(f"rows: expected at least one row [rows, {self.features}], got {list(rows.shape)}")
+        rows = rows.double()
+        rows = rows.sign() * rows.abs().log1p() if self.kind.startswith("log1p") else rows
+        if self.kind.endswith("standardise"):
+            rows = rows.where(rows.isfinite(), float("nan"))
+            mean = rows.nanmean(dim=0).nan_to_num()
+            variance = (rows - mean).square().nanmean(dim=0).nan_to_num()
+            # What is left of the rounding of equal numbers is no spread.
+            varies = variance.sqrt() > 1e-7 * mean.abs()
+            self.mean.copy_(mean)
+            self.deviation.copy_(variance.sqrt().where(varies, float("inf")))
+        elif self.kind == "quantile":
+            shares = torch.linspace(0, 1, self.quantiles, dtype=torch.float64)
+            finite = rows.where(rows.isfinite(), float("nan"))
+            self.knots.copy_(finite.nanquantile(shares, dim=0).nan_to_num())
+            # A step of no width is no slope; the place of its tied values is the middle of what they share.
+            self.rises.copy_(2.0 * (self.knots.diff(dim=0) > 0).float())
+            self.rises.div_(self.rises.sum(dim=0).clamp(min=1e-30) / 2.0)
+        self.fitted.fill_(True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._check(x)
+        if not (torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export() or bool(self.fitted)):
+            raise InputError(f'the "{self.kind}" transform is not fitted: call fit with training rows first')
+        x = x.float()
+        present = x.isfinite()
+        x = x.where(present, 0.0)
+        if self.kind.startswith("log1p"):
+            x = x.sign() * x.abs().log1p()
+        if self.kind.endswith("standardise"):
+            x = (x - self.mean) / self.deviation
+        elif self.kind == "quantile":
+            low, high = self.knots[:-1], self.knots[1:]
+            width = (high - low).where(high > low, 1.0)
+            passed = ((x.unsqueeze(-2) - low) / width).clamp(0.0, 1.0)
+            x = (passed * self.rises).sum(dim=-2) - 1.0
+        return x.where(present, 0.0)
+
+    def _check(self, x: Tensor) -> None:
+        if x.dim() == 0 or x.shape[-1] != self.features:
+            raise InputError(f"features: expected [..., {self.features}], got {list(x.shape)}")
