@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks import (
@@ -15,6 +16,7 @@ from benchmarks import (
     maxsim_soft,
     record,
     rerank,
+    soft_cases,
     training,
 )
 from benchmarks.machine import environment
@@ -22,6 +24,8 @@ from benchmarks.options import Options
 from benchmarks.plot import draw
 from benchmarks.plot_lines import draw_lines
 from benchmarks.show import show
+from benchmarks.soft_plot import draw_grid
+from benchmarks.soft_settings import CASES as SOFT_CASES
 from benchmarks.workers import WorkerError
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -33,7 +37,9 @@ CASES = {
     maxsim_soft.CASE: maxsim_soft.run,
     maxsim_quantised.CASE: maxsim_quantised.run,
     maxsim_memory.CASE: maxsim_memory.run,
+    **{case: partial(soft_cases.run, case) for case in SOFT_CASES},
 }
+PICTURES = {maxsim_memory.CASE: draw_lines, **dict.fromkeys(SOFT_CASES, draw_grid)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = record.path_for(folder, arguments.case, where.machine)
     record.write(path, rows, where)
     show(rows, where)
-    picture = draw_lines(path) if arguments.case == maxsim_memory.CASE else draw(path)
+    picture = PICTURES.get(arguments.case, draw)(path)
     print(f"wrote {path} and {picture.name}")
     return 0
 

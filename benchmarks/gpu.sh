@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The checks and measurements that need a CUDA device, from the repository's root, offline, in under 10 minutes.
-#   bash benchmarks/gpu.sh [STEP...]     steps: tests sanitize and the cases below, which are the default; kernels
+#   bash benchmarks/gpu.sh [STEP...]     steps: tests sanitize and the cases below, which are the default; kernels,
+#                                        soft_rank soft_sort soft_top_k only when asked for
 # Needs torch, triton, transformers, pytest, hypothesis, rich, scipy and matplotlib. Peers that are not installed are
 # taken from a folder of wheels, $WHEELS (default .whl). The log and an archive of the results go to $OUT. A step that
 # fails or outlasts its time does not stop the others; the exit status says that one did.
@@ -70,6 +71,8 @@ for name in ${*:-tests sanitize maxsim_rerank maxsim_in_batch maxsim_soft maxsim
     maxsim_soft) measure 30 maxsim_soft ;;
     maxsim_quantised) measure 75 maxsim_quantised ;;
     maxsim_memory) measure 55 maxsim_memory ;;
+    # Each stops by itself after two minutes; all of them are a run of their own.
+    soft_rank | soft_sort | soft_top_k) measure 170 "$name" ;;
     rerank)
       # Without the packaged weights an encoder of the same shape takes their place: the times are the same.
       model=minilm

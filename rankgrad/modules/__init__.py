@@ -2,7 +2,6 @@
 
 from rankgrad.modules.feature_transform import FeatureTransform
 from rankgrad.modules.max_sim import MaxSim
-from rankgrad.modules.soft_ranking import SoftRank
-from rankgrad.modules.soft_sorting import SoftSort
+from rankgrad.modules.soft_ranking import SoftRank, SoftSort, SoftTopK
 
-__all__ = ["FeatureTransform", "MaxSim", "SoftRank", "SoftSort"]
+__all__ = ["FeatureTransform", "MaxSim", "SoftRank", "SoftSort", "SoftTopK"]

@@ -63,9 +63,10 @@ def weights(x: Tensor, mask: Tensor | None, k: float, temperature: float, *, p: 
     power = round(power) if math.isclose(power, round(power)) else power
     distances, top = _from_the_last(lists, math.ceil(k), min(max(temperature, _LEAST), _MOST))
     surplus = k - math.ceil(k)
-    low, high = _enclosed(distances.detach(), top, surplus, power)
-    between = (distances.detach() + low < 1) & (distances.detach() + high > 0)
+    high = _enclosed(distances.detach(), top, surplus, power)
     ends = (distances.detach() + high).clamp(0.0, 1.0)
+    # What has just reached 1 stays there: a clear choice leaves the level free to rise further.
+    between = (ends > 0) & (ends < 1)
 
     def raised(level: Tensor) -> Tensor:
         return torch.where(between, (distances + level).clamp(0.0, 1.0), ends).pow(power)
@@ -106,8 +107,8 @@ def _from_the_last(lists: BoundedLists, whole: int, temperature: float) -> tuple
     return ((values - edge) / temperature).masked_fill(~real, -2.0), top
 
 
-def _enclosed(distances: Tensor, top: Tensor, surplus: float, power: float) -> tuple[Tensor, Tensor]:
-    """Neighbouring levels below and from which on ``clamp(distances + level, 0, 1)^power`` sum to k.
+def _enclosed(distances: Tensor, top: Tensor, surplus: float, power: float) -> Tensor:
+    """The level, to the last digit but one, from which on ``clamp(distances + level, 0, 1)^power`` sum to k.
 
     Sums are taken of deviations from the hard choice, in which the weights near 0 and 1 keep their digits.
     """
@@ -118,4 +119,4 @@ def _enclosed(distances: Tensor, top: Tensor, surplus: float, power: float) -> t
         excess = ((distances + middle).clamp(0.0, 1.0).pow(power) - top).sum(dim=-1, keepdim=True)
         enough = excess >= surplus
         low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
-    return low, high
+    return high

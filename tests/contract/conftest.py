@@ -20,7 +20,7 @@ SELECTIONS: dict[str, Callable[[Case], bool]] = {
     "reducing": lambda case: case.reduces,
     "list_case": lambda case: not case.vectors,
     "static": lambda case: case.static,
-    "double": lambda case: case.differentiable and case.float64,
+    "double": lambda case: case.differentiable and case.derivative and case.float64,
 }
 
 

@@ -18,7 +18,10 @@ soft = partial(ops.soft_rank, temperature=0.7)
 
 @dataclass(frozen=True)
 class Case:
-    """``call(x, labels, mask, **options)`` gives a value an item or a list; items are on axis -1, vectors on -2."""
+    """``call(x, labels, mask, **options)`` gives a value an item or a list; items are on axis -1, vectors on -2.
+
+    ``derivative``: the gradient is the derivative of the value, as it is not where another's is passed on.
+    """
 
     name: str
     covers: Callable[..., Any]
@@ -26,6 +29,7 @@ class Case:
     per_item: bool = False
     vectors: bool = False
     differentiable: bool = True
+    derivative: bool = True
     reduces: bool = False
     static: bool = True
     all_masked: float = 0.0

@@ -14,6 +14,7 @@ from torch.testing import assert_close
 from rankgrad import losses, metrics, ops
 
 NOT_OF_A_LIST = {
+    ops.ideal_order,
     metrics.bootstrap_interval,
     metrics.holm_correction,
     metrics.paired_t_test,

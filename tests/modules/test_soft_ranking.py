@@ -30,7 +30,7 @@ def test_is_the_operator_with_its_options(options: dict[str, Any]) -> None:
     ("options", "message"),
     [
         ({"temperature": 0.0}, "temperature: expected a number above 0"),
-        ({"temperature": 1.0, "method": "sort"}, 'method: expected "sigmoid" or "isotonic"'),
+        ({"temperature": 1.0, "method": "sort"}, 'method: expected one of "sigmoid", "isotonic"'),
     ],
 )
 def test_options_are_checked_before_training(options: dict[str, Any], message: str) -> None:

@@ -83,3 +83,68 @@ def test_soft_rank(target: str) -> None:
         assert row["size"] > 0, row
         assert row["shared"] <= 4096, row
         assert not row["spilled"], row
+
+
+@pytest.mark.parametrize("target", SHARED)
+def test_laplace(target: str) -> None:
+    rows = built("laplace_launches.py", target)
+    assert {row["kernel"] for row in rows} == {
+        "_laplace_rank_kernel",
+        "_laplace_rank_backward_kernel",
+        "_laplace_long_rank_kernel",
+        "_laplace_long_rank_backward_kernel",
+        "_laplace_scan_kernel",
+        "_laplace_carry_kernel",
+    }
+
+
+@pytest.mark.parametrize("target", SHARED)
+def test_scans(target: str) -> None:
+    rows = built("scans_launches.py", target)
+    assert {row["kernel"] for row in rows} == {
+        "_reverse_logcumsumexp_forward_kernel",
+        "_reverse_logcumsumexp_backward_kernel",
+    }
+
+
+@pytest.mark.parametrize("target", SHARED)
+def test_relaxed_permutation(target: str) -> None:
+    rows = built("relaxed_permutation_launches.py", target)
+    assert {row["kernel"] for row in rows} == {
+        "_laplace_product_kernel",
+        "_laplace_total_kernel",
+        "_relaxed_permutation_product_kernel",
+    }
+
+
+@pytest.mark.parametrize("target", SHARED)
+def test_sinkhorn(target: str) -> None:
+    rows = built("sinkhorn_launches.py", target)
+    assert {row["kernel"] for row in rows} == {"_transport_product_kernel"}
+    for row in rows:
+        assert row["shared"] <= 16384, row
+        # NVIDIA's tensor cores would round float32; AMD's have an instruction for it.
+        assert bool(row["instructions"]) == (target == "gfx942" and "vectors" in row["variant"]), row
+
+
+@pytest.mark.parametrize("target", SHARED)
+def test_sorting_network(target: str) -> None:
+    rows = built("sorting_network_launches.py", target)
+    assert {row["kernel"] for row in rows} == {
+        "_network_wires_kernel",
+        "_network_wires_backward_kernel",
+        "_network_push_kernel",
+        "_network_push_backward_kernel",
+    }
+    for row in rows:
+        assert row["shared"] <= 4096, row
+        assert not row["spilled"], row
+
+
+@pytest.mark.parametrize("target", SHARED)
+def test_pairwise_loss(target: str) -> None:
+    rows = built("pairwise_loss_launches.py", target)
+    assert {row["kernel"] for row in rows} == {"_pairwise_loss_kernel"}
+    for row in rows:
+        assert row["shared"] <= 4096, row
+        assert not row["spilled"], row

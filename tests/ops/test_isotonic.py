@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from rankgrad._checks import InputError
 from rankgrad.ops import isotonic_regression
-from rankgrad.ops.isotonic import cpu, tree
+from rankgrad.ops.isotonic import cpu, pooling, tree
 
 SIZES = [1, 2, 3, 16, 17, 33, 100, 1000]
 OPTIONS = list(itertools.product([True, False], ["l2", "kl"]))
@@ -160,6 +160,66 @@ def test_the_hardest_orders() -> None:
         # The mean of the first k, (90000 + k (k - 1) / 2) / k, is least where it meets the next, k: k (k + 1) / 2.
         k = next(k for k in range(1, n) if 90000 + k * (k - 1) / 2 < k * k)
         assert (int(first[k - 1]), int(end[0])) == (0, k)
+
+
+def pooled_list_by_list(numerators: Tensor, weights: Tensor | None, *, logarithmic: bool) -> Tensor:
+    """Blocks by scipy, a list at a time."""
+    regression = pytest.importorskip("scipy.optimize").isotonic_regression
+    result = torch.stack([torch.arange(numerators.shape[-1]), torch.arange(1, numerators.shape[-1] + 1)])
+    result = result.int()[:, None].repeat(1, len(numerators), 1)
+    every = torch.full_like(numerators, 0.0 if logarithmic else 1.0) if weights is None else weights
+    for row, (numerator, weight) in enumerate(zip(numerators, every, strict=True)):
+        real = numerator.isfinite()
+        level = (numerator - weight).exp() if logarithmic else numerator / weight
+        if real.any():
+            found = regression(level[real].numpy(), weights=(weight.exp() if logarithmic else weight)[real].numpy())
+            for start, end in itertools.pairwise(found.blocks.tolist()):
+                result[0, row, start:end], result[1, row, start:end] = start, end
+    return result
+
+
+@pytest.mark.parametrize("a_call", [None, 7])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_lists_that_share_a_call_stay_apart(
+    logarithmic: bool, weighted: bool, a_call: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lists of any slope, height, spread and length; also where a call takes few segments."""
+    pytest.importorskip("scipy")
+    if a_call is not None:
+        monkeypatch.setattr(pooling, "_ITEMS", 12 * a_call)
+        monkeypatch.setattr(pooling, "_COVERED", float(a_call))
+    slope = torch.linspace(-2, 2, 60, dtype=torch.float64)[:, None] * torch.arange(30)
+    levels = torch.randn(60, 30, dtype=torch.float64) + slope.roll(17, 0)
+    if not weighted:
+        levels[::3, 1::2] = levels[::3, ::2]
+    if not logarithmic:
+        levels[5] *= 1e30
+        levels[7, 4] = 1e12
+        levels[8, 20] = -1e12
+        levels[9] *= 1e-30
+    weights = torch.rand(60, 30, dtype=torch.float64) + 0.1 if weighted else None
+    numerators = levels if weights is None else levels + weights if logarithmic else levels * weights
+    numerators[torch.arange(30) >= torch.arange(60)[:, None]] = float("inf")
+    expected = pooled_list_by_list(numerators, weights, logarithmic=logarithmic)
+    assert_close(cpu.blocks(numerators, weights, logarithmic=logarithmic), expected)
+
+
+def test_sums_that_would_overflow_are_merged() -> None:
+    y = torch.tensor([[3e307, 5e307, 4e307, 6e307, 2e307]], dtype=torch.float64)
+    assert_close(cpu.blocks(y, None, logarithmic=False), tree.blocks(y, None, logarithmic=False))
+
+
+def test_sorting_on_a_cpu_is_stable() -> None:
+    """Among equals by place, -0 and 0 too, in both directions and whatever the sign."""
+    x = torch.randn(5, 200).mul(2).round()
+    x[:, ::7] *= 0.0
+    x[0, 3], x[1, 4] = float("inf"), float("-inf")
+    for each, descending in itertools.product((x, x.double()), (False, True)):
+        values, places = cpu.sort(each.numpy(), descending=descending)
+        expected = (each + 0.0).sort(dim=-1, descending=descending, stable=True)
+        assert_close(torch.from_numpy(values), expected.values.double())
+        assert_close(torch.from_numpy(places), expected.indices + torch.arange(0, 1000, 200)[:, None])
 
 
 def test_masks_leave_items_out() -> None:

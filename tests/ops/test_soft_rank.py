@@ -189,11 +189,17 @@ def test_half_precision_lists_longer_than_2048() -> None:
     [
         ({"temperature": 0.0}, r"temperature: expected a number above 0, got 0.0"),
         ({"temperature": float("nan")}, r"temperature: expected a number above 0, got nan"),
-        ({"temperature": 1.0, "method": "sort"}, r'method: expected "sigmoid" or "isotonic", got \'sort\''),
-        ({"temperature": 1.0, "regularization": "kl"}, r'regularization: expected None with method="sigmoid"'),
+        (
+            {"temperature": 1.0, "method": "sort"},
+            r'method: expected one of "sigmoid", "isotonic", .*"perturbed", got \'sort\'',
+        ),
+        (
+            {"temperature": 1.0, "regularization": "kl"},
+            r'regularization: not an option of method="sigmoid", which has none',
+        ),
         (
             {"temperature": 1.0, "method": "isotonic", "regularization": "l1"},
-            r'regularization: expected "l2" or "kl", got \'l1\'',
+            r'regularization: expected one of "l2", "kl", got \'l1\'',
         ),
         ({"temperature": 1.0, "backend": "cuda"}, r'backend: expected "auto", "triton" or "reference"'),
     ],

@@ -37,8 +37,8 @@ def isotonic_regression(
     the weighted mean of ``exp(y)``. The gradient is exact: with B the block of item i and g the upstream gradient, y
     receives ``w_i / sum_B w sum_B g``, for ``"kl"`` times ``exp(y_i - v_i)``. Neighbours of equal level share a block.
 
-    A CPU pools with scipy where it is installed and the list has more than 16 items. CUDA has Triton kernels for lists
-    of at most 2048 items. Otherwise, and for float64 on CUDA, halves are merged in plain torch, in O(n log^2 n), with
+    A CPU pools all lists with scipy where it is installed. CUDA has Triton kernels for lists of at most 2048 items.
+    Otherwise, and for float64 on CUDA, halves are merged in plain torch, in O(n log^2 n), with
     the same blocks. Export takes the definition, which holds n x n numbers a list.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from typing import Any
 
@@ -9,47 +10,46 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rankgrad.ops.isotonic import tree
-
-# exp of these, and sums of products of two of them, lie within float64.
-_WIDEST = 300.0
-# Lists this short are many for their numbers; a call a list costs more than the halves.
-_SHORT = 16
+from rankgrad.ops.isotonic import pooling, tree
 
 
 def blocks(numerators: Tensor, weights: Tensor | None, *, logarithmic: bool) -> Tensor:
     """First item and end of each item's block, ``[2, lists, items]`` int32."""
-    lists, n = numerators.shape
-    regression = _scipy_regression()
-    if regression is None or n <= _SHORT or numerators.device.type != "cpu":
+    if numerators.device.type != "cpu" or not numerators.numel():
         return tree.blocks(numerators, weights, logarithmic=logarithmic)
-    numerators, weights = numerators.double(), None if weights is None else weights.double()
-    real = numerators != float("inf")
-    if not logarithmic:
-        values, scale = numerators if weights is None else numerators / weights, weights
-    else:
-        # The logarithm of a mean of exponentials rises with that mean, so the blocks are those of the exponentials.
-        values, wide = _centred(numerators if weights is None else numerators - weights, real)
-        scale, too_wide = (None, False) if weights is None else _centred(weights, real)
-        if wide or too_wide:
-            return tree.blocks(numerators, weights, logarithmic=True)
-        values, scale = values.exp(), None if scale is None else scale.exp()
-    lengths = real.sum(dim=-1).tolist() if lists and not real[:, -1].all() else [n] * lists
-    rows = values.numpy()
-    weight_rows = [None] * lists if scale is None else scale.numpy()
-    # Offsets of the blocks over all lists, the end included; those who are nobody stand alone.
-    offsets: list[Any] = [np.zeros(1, dtype=np.int32)]
-    for row, (length, weight) in enumerate(zip(lengths, weight_rows, strict=True)):
-        if length:
-            found = regression(rows[row, :length], weights=None if weight is None else weight[:length])
-            offsets.append((found.blocks[1:] + row * n).astype(np.int32))
-        if length < n:
-            offsets.append(np.arange(row * n + length + 1, (row + 1) * n + 1, dtype=np.int32))
-    ends = np.concatenate(offsets)
-    counts = np.diff(ends)
-    result = np.stack([np.repeat(ends[:-1], counts), np.repeat(ends[1:], counts)]).reshape(2, lists, n)
+    levels = numerators.double()
+    if weights is not None:
+        weights = weights.double()
+        levels = levels - weights if logarithmic else levels / weights
+    values = levels.numpy()
+    present = values != np.inf
+    starts = np.flatnonzero(
+        block_starts(
+            values,
+            None if weights is None else weights.numpy(),
+            None if present.all() else present,
+            logarithmic=logarithmic,
+        )
+    ).astype(np.int32)
+    lists, n = values.shape
+    lengths = pooling.lengths_of(starts, lists * n)
+    ends = starts + lengths
+    result = np.stack([np.repeat(starts, lengths), np.repeat(ends, lengths)]).reshape(2, lists, n)
     result -= np.arange(0, lists * n, n, dtype=np.int32)[:, None]
     return torch.from_numpy(result)
+
+
+def block_starts(levels: Any, weights: Any, present: Any, *, logarithmic: bool) -> Any:
+    """Where blocks begin; see :func:`pooling.block_starts`."""
+    found = pooling.block_starts(levels, weights, present, logarithmic=logarithmic, regression=_scipy_regression())
+    if found is not None:
+        return found
+    numerators = torch.from_numpy(levels)
+    scale = None if weights is None else torch.from_numpy(np.array(weights))
+    if scale is not None:
+        numerators = numerators + scale if logarithmic else numerators * scale
+    first = tree.blocks(numerators, scale, logarithmic=logarithmic)[0].numpy()
+    return first == np.arange(first.shape[-1])
 
 
 def block_sum(x: Tensor, blocks: Tensor) -> Tensor:
@@ -73,22 +73,38 @@ def order(x: Tensor) -> Tensor:
     """What sorts each list in descending order, among equals by place; ``x`` without NaN."""
     if x.device.type != "cpu" or x.dtype != torch.float32 or not x.numel():
         return x.argsort(dim=-1, descending=True, stable=True)
-    # One integer holds value and place, which numpy sorts faster than torch does pairs. Adding 0 makes -0 equal 0.
-    bits = (x + 0.0).contiguous().numpy().view(np.int32)
-    keys = (~(bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF)))).astype(np.int64)
-    keys <<= 32
-    keys |= np.arange(x.shape[-1], dtype=np.int64)
-    keys.sort(axis=-1)
-    keys &= 0xFFFFFFFF
-    return torch.from_numpy(keys)
+    n = x.shape[-1]
+    places = sort(x.contiguous().numpy().reshape(-1, n), descending=True)[1]
+    places -= np.arange(0, places.size, n)[:, None]
+    return torch.from_numpy(places.reshape(x.shape))
 
 
-def _centred(logarithms: Tensor, real: Tensor) -> tuple[Tensor, bool]:
-    """Logarithms around 0, 0 where there is no item, and whether a list is too wide for their exponentials."""
-    high = logarithms.masked_fill(~real, float("-inf")).amax(-1, keepdim=True)
-    low = logarithms.masked_fill(~real, float("inf")).amin(-1, keepdim=True)
-    centred = (logarithms - (high + low) / 2).masked_fill(~real, 0.0)
-    return centred, bool((high - low > 2 * _WIDEST).any())
+def sort(x: Any, *, descending: bool) -> tuple[Any, Any]:
+    """Each list in order, among equals by place, as float64, and where in all items each was; ``x`` without NaN."""
+    lists, n = x.shape
+    if x.dtype != np.float32 or x.size > 1 << 32:
+        places = torch.from_numpy(x).argsort(dim=-1, descending=descending, stable=True).numpy()
+        places += np.arange(0, lists * n, n)[:, None]
+        return x.ravel().take(places).astype(np.float64), places
+    # One integer holds value and place, which numpy sorts faster than pairs. Adding 0 makes -0 equal 0.
+    zero = np.float32(0)
+    bits = (zero - x if descending else zero + x).view(np.int32)
+    packed = np.empty((lists, n), dtype=np.int64)
+    halves = packed.view(np.int32).reshape(lists, n, 2)
+    high, low = (halves[..., half] for half in ((1, 0) if sys.byteorder == "little" else (0, 1)))
+    _flip_negative(bits, out=high)
+    low[...] = np.arange(lists * n, dtype=np.uint32).view(np.int32).reshape(lists, n)
+    packed.sort(axis=-1)
+    _flip_negative(high, out=bits)
+    packed &= 0xFFFFFFFF
+    return np.multiply(bits.view(np.float32), -1.0 if descending else 1.0, dtype=np.float64), packed
+
+
+def _flip_negative(bits: Any, *, out: Any) -> None:
+    """The bits of float32, such that integers rise as the numbers do; and back again."""
+    sign = bits >> 31
+    sign &= np.int32(0x7FFFFFFF)
+    np.bitwise_xor(bits, sign, out=out)
 
 
 @cache

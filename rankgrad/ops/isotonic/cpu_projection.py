@@ -1,4 +1,4 @@
-"""Projections on a permutahedron on a CPU: one pass over the lists in numpy, forward and backward.
+"""Projections on a permutahedron on a CPU: one pass over the lists in numpy.
 
 ``docs/ops/isotonic.md`` has the formulas; ``projection.py`` composes the same of torch's operators for other devices.
 """
@@ -12,8 +12,42 @@ import torch
 from torch import Tensor
 
 from rankgrad.ops.isotonic import cpu
+from rankgrad.ops.isotonic.pooling import lengths_of, pooled
 
+# What float32 holds to a unit.
 _MODERATE = 2.0**24
+
+
+class Blocks(NamedTuple):
+    """Blocks of sorted items; where most items are alone in their block, without those."""
+
+    within: Any
+    """Which of all items are in these blocks."""
+    starts: Any
+    lengths: Any
+
+    @classmethod
+    def of(cls, begins: Any) -> Blocks:
+        """From where blocks begin, ``[lists, items]``."""
+        within = pooled(begins)
+        inside = begins.ravel()[within]
+        starts = np.flatnonzero(inside)
+        return cls(within, starts, lengths_of(starts, inside.size))
+
+    def items(self, x: Any) -> Any:
+        """Those in these blocks."""
+        return x.ravel()[self.within]
+
+    def first(self, x: Any) -> Any:
+        """The first item of each block."""
+        return x.take(self.starts)
+
+    def sums(self, x: Any) -> Any:
+        return np.add.reduceat(x, self.starts)
+
+    def spread(self, each: Any) -> Any:
+        """From blocks to items."""
+        return np.repeat(each, self.lengths)
 
 
 class Projection(NamedTuple):
@@ -25,121 +59,131 @@ class Projection(NamedTuple):
 
 
 def forward(x: Tensor, mask: Tensor, projection: Projection) -> tuple[Tensor, Tensor, Tensor]:
-    """The projection ``[lists, items]``, where in all items each sorted one was, and the blocks."""
+    """The projection, where in all items each sorted one was, and which sorted items begin a block."""
     if not x.numel():
-        empty = torch.empty(x.shape, dtype=torch.int64)
-        return torch.empty_like(x), empty, torch.empty((2, *x.shape), dtype=torch.int32)
+        return torch.empty_like(x), torch.empty(x.shape, dtype=torch.int64), torch.empty_like(mask)
     temperature, of_ranks, logarithmic = projection
-    lists, n = x.shape
     keys, real = x.contiguous().numpy(), mask.contiguous().numpy()
-    wrong = (np.isnan(keys) & real).any(axis=-1, keepdims=True)
-    keys = bounded(keys, real & ~wrong, projection)
-    whole = bool(real.all())
-    places = cpu.order(torch.from_numpy(keys if whole else np.where(real, keys, -np.inf))).numpy()
-    places += np.arange(0, lists * n, n)[:, None]
-    ordered = keys.ravel()[places]
-    count = real.sum(axis=-1, keepdims=True)
-    present = np.arange(n) < count
-    # Full lists all have the same places, which one row holds.
-    falling = np.maximum((count[:1] if whole else count) - np.arange(n, dtype=np.float64), 0.0)
-    falling = np.broadcast_to(falling, keys.shape)
-    ordered64 = ordered.astype(np.float64)
-    z, onto = (ordered64, falling) if of_ranks else (falling / temperature, ordered64)
-    if logarithmic and of_ranks:
-        onto = np.log(np.maximum(falling, 1.0))
-    numerators = onto if logarithmic else onto - z
+    n = keys.shape[-1]
+    whole, limit, wrong = bool(real.all()), _limit(keys, projection), None
+    peak = float(max(keys.max(), -keys.min())) if whole else np.nan
+    if not peak <= limit:
+        wrong = (np.isnan(keys) & real).any(axis=-1, keepdims=True)
+        keys = bounded(keys, real & ~wrong, projection)
+        peak = float(abs(keys).max())
+    last = keys.dtype.type(np.inf if of_ranks else -np.inf)
+    ordered, places = cpu.sort(keys if whole else np.where(real, keys, last), descending=not of_ranks)
+    falling, present = np.arange(n, 0, -1, dtype=np.float64)[None], None
     if not whole:
-        numerators = np.where(present, numerators, np.inf)
-    weights = torch.from_numpy(z) if logarithmic else None
-    blocks = cpu.blocks(torch.from_numpy(numerators), weights, logarithmic=logarithmic)
-    starts, lengths = _starts(blocks)
-    # float64 has the digits to spare for float32 lists, unless infinity had to be bounded.
-    if not logarithmic and keys.dtype == np.float32 and abs(ordered).max() < _MODERATE:
-        result = z + _spread(np.add.reduceat(numerators.ravel(), starts) / lengths, lengths, numerators)
-        alone = starts[lengths == 1]
-        result.ravel()[alone] = onto.ravel()[alone]
-    else:
-        result = _relative(z, onto, falling if of_ranks and logarithmic else None, starts, lengths, projection)
-    result = result.astype(keys.dtype)
+        count = real.sum(axis=-1, keepdims=True)
+        present = np.arange(n) < count
+        ordered[~present] = 0.0
+        falling = np.maximum(falling - (n - count), 0.0)
+    z, onto = (ordered / -temperature, falling) if of_ranks else (falling / temperature, ordered)
+    levels = (np.log(np.maximum(falling, 1.0)) if of_ranks and logarithmic else onto) - z
+    if present is not None:
+        levels[~present] = np.inf
+    weights = np.broadcast_to(z, levels.shape) if logarithmic else None
+    begins = cpu.block_starts(levels, weights, present, logarithmic=logarithmic)
+    result = np.array(np.broadcast_to(onto, levels.shape), dtype=keys.dtype, order="C")
+    if not begins.all():
+        blocks = Blocks.of(begins)
+        own, target = (blocks.items(np.broadcast_to(each, levels.shape)) for each in (z, onto))
+        # float64 has the digits to spare for float32 lists, unless infinity had to be bounded.
+        if not logarithmic and keys.dtype == np.float32 and peak < _MODERATE * (temperature if of_ranks else 1.0):
+            own = own + blocks.spread(blocks.sums(blocks.items(levels)) / blocks.lengths)
+            alone = blocks.starts[blocks.lengths == 1]
+            own[alone] = target[alone]
+        else:
+            own = _relative(own, target, blocks, projection)
+        result.ravel()[blocks.within] = own
     if of_ranks:
-        result = _put(result, places)
-        present = real
-    result[~present] = 0.0
-    result[wrong & present] = np.nan
-    return torch.from_numpy(result), torch.from_numpy(places), blocks
+        result, present = _put(result, places), None if whole else real
+    if present is not None:
+        result[~present] = 0.0
+    if wrong is not None:
+        result[wrong if present is None else wrong & present] = np.nan
+    return torch.from_numpy(result), torch.from_numpy(places), torch.from_numpy(begins)
 
 
-def _relative(z: Any, onto: Any, places: Any, starts: Any, lengths: Any, projection: Projection) -> Any:
+def _relative(z: Any, onto: Any, blocks: Blocks, projection: Projection) -> Any:
     """The projection, each block seen from its first item, its highest: nothing overflows.
 
-    An item alone in its block deviates by exactly 0, and is exponentiated (``places``) without rounding.
+    An item alone in its block deviates by exactly 0.
     """
-    own = z - _spread(z.ravel()[starts], lengths, z)
-    target = onto - _spread(onto.ravel()[starts], lengths, z)
-    base = _spread((onto if places is None else places).ravel()[starts], lengths, z)
-    if not projection.logarithmic:
-        means = np.add.reduceat((target - own).ravel(), starts) / lengths
-        return own + _spread(means, lengths, z) + base
-    sums = np.add.reduceat(np.exp(target).ravel(), starts) / np.add.reduceat(np.exp(own).ravel(), starts)
-    deviation = own + _spread(np.log(sums), lengths, z)
-    return deviation + base if places is None else np.exp(deviation) * base
+    temperature, of_ranks, logarithmic = projection
+    own = z - blocks.spread(blocks.first(z))
+    if logarithmic and of_ranks:
+        shares = np.exp(own)
+        return shares * blocks.spread(blocks.sums(onto) / blocks.sums(shares))
+    high = blocks.first(onto)
+    target = onto - blocks.spread(high)
+    if not logarithmic:
+        return own + blocks.spread(blocks.sums(target - own) / blocks.lengths) + blocks.spread(high)
+    # Exponentials of places are a geometric series.
+    series = np.expm1(blocks.lengths / -temperature) / np.expm1(-1 / temperature)
+    return own + blocks.spread(high + np.log(blocks.sums(np.exp(target)) / series))
 
 
 def backward(
-    gradient: Tensor, x: Tensor, mask: Tensor, result: Tensor, places: Tensor, blocks: Tensor, projection: Projection
+    gradient: Tensor, x: Tensor, mask: Tensor, result: Tensor, places: Tensor, begins: Tensor, projection: Projection
 ) -> Tensor:
     """The gradient of x."""
     if not x.numel():
         return torch.empty_like(x)
     temperature, of_ranks, logarithmic = projection
-    keys, real, order = x.contiguous().numpy(), mask.contiguous().numpy(), places.numpy()
-    upstream = gradient.contiguous().numpy().astype(np.float64)
-    upstream[~(real if of_ranks else np.arange(x.shape[-1]) < real.sum(axis=-1, keepdims=True))] = 0.0
-    starts, lengths = _starts(blocks)
-    wrong = (np.isnan(keys) & real).any(axis=-1, keepdims=True)
-    fine = real & np.isfinite(keys) & ~wrong
-    if of_ranks:
-        upstream = upstream.ravel()[order]
-    weights = None
-    if logarithmic:
-        ordered = bounded(keys, real & ~wrong, projection).ravel()[order].astype(np.float64)
-        weights = np.exp(ordered - _spread(ordered.ravel()[starts], lengths, ordered))
-        weights /= _spread(np.add.reduceat(weights.ravel(), starts), lengths, ordered)
-    if of_ranks and weights is not None:
-        ranks = np.where(wrong, 0.0, result.numpy()).ravel()[order]
-        shared = np.add.reduceat((upstream * ranks).ravel(), starts)
-        received = ranks * upstream - weights * _spread(shared, lengths, upstream)
-    else:
-        sums = np.add.reduceat(upstream.ravel(), starts)
-        shared = sums if weights is not None else sums / lengths
-        received = _spread(shared, lengths, upstream)
-        received = upstream - received if of_ranks else received if weights is None else received * weights
-    if of_ranks:
-        received /= -temperature
-    return torch.from_numpy(np.where(fine, _put(received.astype(keys.dtype), order), np.zeros((), keys.dtype)))
+    keys, real, order, begin = (each.contiguous().numpy() for each in (x, mask, places, begins))
+    upstream, ranks, fine = gradient.contiguous().numpy(), result.numpy(), None
+    if not (real.all() and np.isfinite(keys).all()):
+        wrong = (np.isnan(keys) & real).any(axis=-1, keepdims=True)
+        fine = real & ~wrong
+        counts = fine if of_ranks else np.arange(keys.shape[-1]) < real.sum(axis=-1, keepdims=True)
+        upstream, ranks = (np.where(counts, each, each.dtype.type(0)) for each in (upstream, ranks))
+        keys = bounded(keys, fine, projection)
+        fine &= np.isfinite(x.contiguous().numpy())
+    # Alone in its block, an item keeps its rank, and its value.
+    received = np.zeros_like(keys) if of_ranks else upstream.copy()
+    if not begin.all():
+        blocks = Blocks.of(begin)
+        places = blocks.items(order)
+        given = (upstream.ravel().take(places) if of_ranks else blocks.items(upstream)).astype(np.float64)
+        if not logarithmic:
+            means = blocks.spread(blocks.sums(given) / blocks.lengths)
+            given = (means - given) / temperature if of_ranks else means
+        elif of_ranks:
+            shares = ranks.ravel().take(places).astype(np.float64)
+            given = (blocks.spread(_weighted_means(given, shares, blocks)) - given) * shares / temperature
+        else:
+            ordered = keys.ravel().take(places).astype(np.float64)
+            shares = np.exp(ordered - blocks.spread(blocks.first(ordered)))
+            given = shares * blocks.spread(blocks.sums(given) / blocks.sums(shares))
+        received.ravel()[blocks.within] = given
+    if not of_ranks or not begin.all():
+        received = _put(received, order)
+    return torch.from_numpy(received if fine is None else np.where(fine, received, keys.dtype.type(0)))
+
+
+def _weighted_means(x: Any, weights: Any, blocks: Blocks) -> Any:
+    """Of each block; that of an item alone is exactly it. Weights that underflow altogether give the first item."""
+    first, totals = blocks.first(x), blocks.sums(weights)
+    return first + (blocks.sums(x * weights) - first * totals) / np.where(totals > 0, totals, 1.0)
 
 
 def bounded(keys: Any, real: Any, projection: Projection) -> Any:
     """What is sorted: infinite values beyond all others, and still such that they can be added up."""
-    limit = np.finfo(keys.dtype).max / (4 * keys.shape[-1])
-    scaled = keys / keys.dtype.type(-projection.temperature) if projection.ranks else keys
-    if real.all() and abs(scaled).max() <= limit:
-        return scaled
-    return np.where(real, scaled.clip(-limit, limit), keys.dtype.type(0))
+    limit = _limit(keys, projection)
+    return np.where(real, keys.clip(-limit, limit), keys.dtype.type(0))
 
 
-def _starts(blocks: Tensor) -> tuple[Any, Any]:
-    """Where in all items each block starts, and its length."""
-    first, end = blocks.numpy()
-    starts = np.flatnonzero(first == np.arange(first.shape[-1], dtype=np.int32))
-    return starts, (end - first).ravel()[starts]
-
-
-def _spread(of_blocks: Any, lengths: Any, like: Any) -> Any:
-    return np.repeat(of_blocks, lengths).reshape(like.shape)
+def _limit(keys: Any, projection: Projection) -> float:
+    """How large a value may be."""
+    largest = torch.finfo(torch.float32 if keys.dtype == np.float32 else torch.float64).max
+    limit = largest / (4 * keys.shape[-1])
+    return min(limit * projection.temperature, largest) if projection.ranks else limit
 
 
 def _put(ordered: Any, places: Any) -> Any:
-    result = np.empty_like(ordered)
-    result.ravel()[places.ravel()] = ordered.ravel()
-    return result
+    """Back to where in all items each was."""
+    result = torch.empty(ordered.size, dtype=torch.from_numpy(ordered).dtype)
+    result.scatter_(0, torch.from_numpy(places.ravel()), torch.from_numpy(ordered.ravel()))
+    return result.numpy().reshape(ordered.shape)

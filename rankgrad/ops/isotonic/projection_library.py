@@ -15,14 +15,14 @@ from rankgrad.ops.isotonic.cpu_projection import Projection
 def projection_op(
     x: Tensor, mask: Tensor, temperature: float, ranks: bool, logarithmic: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The projection ``[lists, items]``, and what the backward pass needs: places int64 and blocks int32."""
+    """The projection ``[lists, items]``, and what the backward pass needs: places int64 and begins bool."""
     return cpu_projection.forward(x, mask, Projection(temperature, ranks, logarithmic))
 
 
 @projection_op.register_fake
 def _(x: Tensor, mask: Tensor, temperature: float, ranks: bool, logarithmic: bool) -> tuple[Tensor, Tensor, Tensor]:
     result = torch.empty_like(x, memory_format=torch.contiguous_format)
-    return result, x.new_empty(x.shape, dtype=torch.int64), x.new_empty((2, *x.shape), dtype=torch.int32)
+    return result, x.new_empty(x.shape, dtype=torch.int64), x.new_empty(x.shape, dtype=torch.bool)
 
 
 @torch.library.custom_op("rankgrad::permutahedron_backward", mutates_args=())
@@ -32,14 +32,14 @@ def projection_backward_op(
     mask: Tensor,
     result: Tensor,
     places: Tensor,
-    blocks: Tensor,
+    begins: Tensor,
     temperature: float,
     ranks: bool,
     logarithmic: bool,
 ) -> Tensor:
     """The gradient of x."""
     return cpu_projection.backward(
-        gradient, x, mask, result, places, blocks, Projection(temperature, ranks, logarithmic)
+        gradient, x, mask, result, places, begins, Projection(temperature, ranks, logarithmic)
     )
 
 

@@ -1,0 +1,93 @@
+"""Scans as operators of torch: opaque to the compiler, differentiable, with shapes known beforehand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rankgrad.ops._arguments import accumulation_dtype
+from rankgrad.ops.maxsim.problem import check_offsets
+from rankgrad.ops.scans import cpu, launch
+
+
+@torch.library.custom_op("rankgrad::reverse_logcumsumexp", mutates_args=())
+def reverse_logcumsumexp_op(x: Tensor, triton: bool) -> Tensor:
+    """``log sum_{j >= i} exp(x_j)`` of ``x [lists, n]`` in its accumulation dtype."""
+    return (launch if triton else cpu).forward(x) if x.numel() else _empty(x, accumulation_dtype(x=x))
+
+
+@reverse_logcumsumexp_op.register_fake
+def _(x: Tensor, triton: bool) -> Tensor:
+    return _empty(x, accumulation_dtype(x=x))
+
+
+@torch.library.custom_op("rankgrad::reverse_logcumsumexp_backward", mutates_args=())
+def reverse_logcumsumexp_backward_op(upstream: Tensor, x: Tensor, sums: Tensor, triton: bool) -> Tensor:
+    """The gradient of x, in its dtype."""
+    return (launch if triton else cpu).backward(x, sums, upstream) if x.numel() else _empty(x, x.dtype)
+
+
+@reverse_logcumsumexp_backward_op.register_fake
+def _(upstream: Tensor, x: Tensor, sums: Tensor, triton: bool) -> Tensor:
+    return _empty(x, x.dtype)
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[0], output)
+    ctx.triton = inputs[1]
+
+
+def _backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+    return reverse_logcumsumexp_backward_op(upstream, *ctx.saved_tensors, ctx.triton), None
+
+
+reverse_logcumsumexp_op.register_autograd(_backward, setup_context=_setup)
+
+
+@torch.library.custom_op("rankgrad::segment_sum", mutates_args=())
+def segment_sum_op(x: Tensor, offsets: Tensor) -> Tensor:
+    """Sums ``[segments, ...]`` of the rows of ``x [rows, ...]`` between two offsets, in its accumulation dtype.
+
+    Held in float64 where the device has it: a segment may have a million rows, and one thread adds them up in order.
+    """
+    check_offsets(offsets, x.shape[0], "cu_seqlens")
+    result = _segments(x, offsets)
+    if not result.numel() or not x.numel():
+        return result.zero_()
+    wide = torch.float64 if x.device.type in ("cpu", "cuda") else result.dtype
+    flat = x.reshape(x.shape[0], -1).to(wide)
+    # Wrong offsets on a device are not looked at, but must not lead outside the rows either.
+    lengths = offsets.clamp(0, x.shape[0]).long().diff()
+    sums = torch.segment_reduce(flat, "sum", lengths=lengths, axis=0, unsafe=True)
+    return result.copy_(sums.view(result.shape))
+
+
+@segment_sum_op.register_fake
+def _(x: Tensor, offsets: Tensor) -> Tensor:
+    return _segments(x, offsets)
+
+
+def _setup_segments(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, offsets = inputs
+    ctx.save_for_backward(offsets)
+    ctx.rows, ctx.dtype = x.shape[0], x.dtype
+
+
+def _segments_backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+    (offsets,) = ctx.saved_tensors
+    rows = torch.arange(ctx.rows, dtype=offsets.dtype, device=offsets.device)
+    owner = torch.searchsorted(offsets[1:].contiguous(), rows, right=True)
+    return upstream.index_select(0, owner).to(ctx.dtype), None
+
+
+segment_sum_op.register_autograd(_segments_backward, setup_context=_setup_segments)
+
+
+def _empty(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.empty_like(x, dtype=dtype, memory_format=torch.contiguous_format)
+
+
+def _segments(x: Tensor, offsets: Tensor) -> Tensor:
+    return x.new_empty((offsets.shape[0] - 1, *x.shape[1:]), dtype=accumulation_dtype(x=x))
