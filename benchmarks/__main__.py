@@ -14,6 +14,7 @@ from benchmarks import (
     maxsim_quantised,
     maxsim_rerank,
     maxsim_soft,
+    metrics,
     record,
     rerank,
     soft_cases,
@@ -37,6 +38,7 @@ CASES = {
     maxsim_soft.CASE: maxsim_soft.run,
     maxsim_quantised.CASE: maxsim_quantised.run,
     maxsim_memory.CASE: maxsim_memory.run,
+    metrics.CASE: metrics.run,
     **{case: partial(soft_cases.run, case) for case in SOFT_CASES},
 }
 PICTURES = {maxsim_memory.CASE: draw_lines, **dict.fromkeys(SOFT_CASES, draw_grid)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import resource
 import sys
 import time
@@ -40,7 +41,8 @@ def interleaved(
 ) -> dict[str, list[float]]:
     """Milliseconds of every call, one call of each a round, so that a slow moment of the machine meets all alike.
 
-    Each round begins with another call. The garbage collector waits until the end of a round.
+    Each round has an order of its own, the same in every run: what a call leaves in the caches, or running, meets all
+    others alike. The garbage collector waits until the end of a round.
 
     Args:
         calls: what is measured, by name.
@@ -48,20 +50,19 @@ def interleaved(
         warm_up: rounds beforehand that do not count.
         seconds: the time that the rounds may take together.
     """
-    names = list(calls)
+    order = random.Random(0)
     for _ in range(warm_up):
         once = {name: _milliseconds(call) for name, call in calls.items()}
     if rounds is None:
         fitting = seconds * 1e3 / max(sum(once.values()), 1e-6) if warm_up else FEWEST_ROUNDS
         rounds = int(min(max(fitting, FEWEST_ROUNDS), MOST_ROUNDS))
-    samples: dict[str, list[float]] = {name: [] for name in names}
+    samples: dict[str, list[float]] = {name: [] for name in calls}
     enabled = gc.isenabled()
     try:
-        for turn in range(rounds):
+        for _ in range(rounds):
             gc.collect()
             gc.disable()
-            first = turn % len(names)
-            for name in names[first:] + names[:first]:
+            for name in order.sample(list(calls), len(calls)):
                 samples[name].append(_milliseconds(calls[name]))
             if enabled:
                 gc.enable()

@@ -1,4 +1,4 @@
-"""``rankgrad evaluate``: measure BM25 and models on the judged queries of a collection."""
+"""``rankgrad evaluate``: measure BM25 and models on a collection's judged queries, or a TREC run against judgements."""
 
 from __future__ import annotations
 
@@ -20,21 +20,23 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
         commands,
         "evaluate",
         run,
-        summary="measure BM25 and models on a collection's judged queries",
+        summary="measure BM25 and models on a collection's judged queries, or a TREC run",
         about=(
             "Measure BM25 alone, BM25 followed by each --model, and, where both kinds are given, BM25 followed\n"
             "by ColBERT followed by the cross-encoder. A bundle is measured with each graph it holds (fp32,\n"
             "int8). The table shows quality, milliseconds a query, and the difference to BM25 with its interval\n"
-            "and p-values."
+            "and p-values.\n\n"
+            "With --run and --qrels instead of --data: measure a run in TREC's format as trec_eval does, with its\n"
+            "measures, its -q -c -l -n -M -J and its lines, or --table or --json. Of equal scores the greatest\n"
+            "document id ranks first, and queries without judgements are left out."
         ),
         example=(
             "  rankgrad evaluate --data my_beir_folder --split test\n"
-            "  rankgrad evaluate --data pydoc --model runs/colbert/best --model bundles/cross_encoder --out runs/report"
+            "  rankgrad evaluate --data pydoc --model runs/colbert/best --model bundles/cross_encoder --out report\n"
+            "  rankgrad evaluate --run run.txt --qrels qrels.txt --metrics nDCG@10 map recall.100 -q -c"
         ),
     )
-    parser.add_argument(
-        "--data", required=True, help=f"a folder in the BEIR layout, or {PYDOC} for Python's documentation"
-    )
+    parser.add_argument("--data", help=f"a folder in the BEIR layout, or {PYDOC} for Python's documentation")
     parser.add_argument("--split", default="test", help="whose judgements to use (default: %(default)s)")
     parser.add_argument(
         "--model",
@@ -71,10 +73,54 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of that draw and of the significance tests (default: 0)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write report.json, TREC runs and a plot here")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    _add_run_options(parser)
+
+
+def _add_run_options(parser: Parser) -> None:
+    """What a TREC run is measured by."""
+    group = parser.add_argument_group("a TREC run")
+    group.add_argument(
+        "--run", dest="run_file", type=Path, metavar="FILE", help="lines `query Q0 document rank score tag`"
+    )
+    group.add_argument("--qrels", type=Path, metavar="FILE", help="lines `query iteration document grade`")
+    group.add_argument(
+        "-m",
+        "--metrics",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="official, all_trec, trec_eval's names such as map, P.5,10 or ndcg_cut.10, or nDCG@10, nDCG(exp2)@10, "
+        "MRR@10, ERR@20, RBP(0.8), judged@10 (default: official)",
+    )
+    group.add_argument("-q", "--per-query", action="store_true", help="print the values of each query too")
+    group.add_argument(
+        "-c", "--complete", action="store_true", help="average over all judged queries, those missing in the run too"
+    )
+    group.add_argument(
+        "-l", "--level", type=positive, default=1, metavar="N", help="lowest grade that is relevant (default: 1)"
+    )
+    group.add_argument("-n", "--no-summary", action="store_true", help="do not print the averages")
+    group.add_argument("-M", "--max-documents", type=positive, metavar="N", help="look at the best N of each query")
+    group.add_argument("-J", "--judged-only", action="store_true", help="leave documents without a judgement out")
+    group.add_argument(
+        "--repeated",
+        choices=("error", "last"),
+        default="error",
+        help="a document judged twice for a query with different grades: refuse, or take the last (default: error)",
+    )
+    group.add_argument("--table", action="store_true", help="print a table instead of trec_eval's lines")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print."""
+    if arguments.run_file is not None or arguments.qrels is not None:
+        if arguments.data is not None or arguments.run_file is None or arguments.qrels is None:
+            raise InputError("--run and --qrels belong together, without --data: give a run and its judgements")
+        from rankgrad.cli._trec import evaluate_run
+
+        return evaluate_run(arguments)
+    if arguments.data is None:
+        raise InputError("nothing to measure: give --data, or --run and --qrels")
     require("rich", "evaluate")
     if arguments.out is not None:
         require("matplotlib", "evaluate")

@@ -6,17 +6,20 @@
 from typing import TYPE_CHECKING, Any
 
 from rankgrad.data.beir import read_beir
+from rankgrad.data.clicks import cascade_clicks, click_probabilities, dependent_clicks, position_based_clicks
 from rankgrad.data.collate import LateInteractionFeatures, ListBatch, ListCollate, PairFeatures, TextTokens
 from rankgrad.data.epoch_loader import EpochLoader
 from rankgrad.data.feature_lists import FeatureBatch, FeatureLists, TableLists, collate_features
 from rankgrad.data.jsonl import read_lists, read_teacher_scores, read_triples
+from rankgrad.data.judged_lists import JudgedLists, judged_lists
 from rankgrad.data.letor import FeatureTable, read_letor
+from rankgrad.data.position_bias import examinations_by_em, examinations_by_interventions, inverse_propensities
 from rankgrad.data.pydoc import pydoc_collection
 from rankgrad.data.records import CandidateList, Collection, Qrels, Run, Task, Texts
 from rankgrad.data.sources import BEIR, CandidateMiner, CollectionSource, ListsFile, ListSource, Pydoc
 from rankgrad.data.splits import hold_out
 from rankgrad.data.training_lists import DrawnLists, ReadyLists, ranked_lists
-from rankgrad.data.trec import read_qrels, read_run, write_qrels, write_run
+from rankgrad.data.trec import read_qrels, read_run, stream_run, write_qrels, write_run
 
 if TYPE_CHECKING:
     from rankgrad.data.datamodule import ListDataModule
@@ -34,6 +37,7 @@ __all__ = [
     "FeatureListDataModule",
     "FeatureLists",
     "FeatureTable",
+    "JudgedLists",
     "LateInteractionFeatures",
     "ListBatch",
     "ListCollate",
@@ -49,8 +53,16 @@ __all__ = [
     "Task",
     "TextTokens",
     "Texts",
+    "cascade_clicks",
+    "click_probabilities",
     "collate_features",
+    "dependent_clicks",
+    "examinations_by_em",
+    "examinations_by_interventions",
     "hold_out",
+    "inverse_propensities",
+    "judged_lists",
+    "position_based_clicks",
     "pydoc_collection",
     "ranked_lists",
     "read_beir",
@@ -60,6 +72,7 @@ __all__ = [
     "read_run",
     "read_teacher_scores",
     "read_triples",
+    "stream_run",
     "write_qrels",
     "write_run",
 ]

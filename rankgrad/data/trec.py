@@ -5,15 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from rankgrad._checks import InputError
 from rankgrad._files import atomic_file
 from rankgrad.data._lines import Line, read_lines
+from rankgrad.data._trec_columns import IrregularFileError, query_rows
 from rankgrad.data.records import Qrels, Run
 
+Repeated: TypeAlias = Literal["error", "last"]
 
-def read_qrels(path: str | Path) -> Qrels:
+
+class ScatteredQueryError(InputError):
+    """A query's lines do not stand together, as streaming needs them."""
+
+
+_QRELS = "query iteration document grade"
+_RUN = "query Q0 document rank score tag"
+
+
+def read_qrels(path: str | Path, *, repeated: Repeated = "error") -> Qrels:
     """Lines ``query iteration document grade``; lines that start with ``#`` are comments.
+
+    Args:
+        path: the file; ``.gz`` is unpacked.
+        repeated: of a document graded more than once for a query, ``"error"`` refuses two different grades, and
+            ``"last"`` takes the last one.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -26,14 +43,25 @@ def read_qrels(path: str | Path) -> Qrels:
         >>> read_qrels(file)
         {'301': {'FR94-1': 1, 'FR94-2': 0}}
     """
-    qrels: Qrels = {}
-    for (query, _, document, grade), line in _fields(path, "query iteration document grade"):
+    if repeated not in ("error", "last"):
+        raise InputError(f'repeated: expected "error" or "last", got {repeated!r}')
+    try:
+        qrels = _regular_qrels(path, repeated)
+    except IrregularFileError:
+        qrels = {}
+    if qrels:
+        return qrels
+    for (query, _, document, grade), line in _fields(path, _QRELS):
+        if repeated == "last":
+            qrels.get(query, {}).pop(document, None)
         add_judgement(qrels, query, document, grade, line)
     return qrels
 
 
 def read_run(path: str | Path) -> Run:
     """Lines ``query Q0 document rank score tag``. The rank is ignored: as in trec_eval the scores give the order.
+
+    What follows the tag is ignored too, and lines that start with ``#`` are comments.
 
     Returns:
         documents by score, best first; equal scores in the order of the file.
@@ -50,17 +78,46 @@ def read_run(path: str | Path) -> Run:
         {'301': {'d2': 0.75, 'd1': 0.5}}
     """
     run: Run = {}
-    for (query, _, document, _, score, _), line in _fields(path, "query Q0 document rank score tag"):
-        scores = run.setdefault(query, {})
-        if document in scores:
-            raise InputError(f"{line.where}: document {document!r} of query {query!r} is listed twice")
-        try:
-            scores[document] = float(score)
-        except ValueError:
-            raise InputError(f"{line.where}: score {score!r} is no number") from None
-        if math.isnan(scores[document]):
-            raise InputError(f"{line.where}: score {score!r} is no number")
+    for query, scores in _run_parts(path):
+        there = run.get(query)
+        if there is None:
+            run[query] = scores
+        elif there.keys().isdisjoint(scores):
+            there.update(scores)
+        else:
+            _explain_run(path)
     return {query: dict(sorted(scores.items(), key=lambda item: -item[1])) for query, scores in run.items()}
+
+
+def stream_run(path: str | Path) -> Iterator[tuple[str, dict[str, float]]]:
+    """The queries of a run one after the other, so that a file of any size needs the memory of one of them.
+
+    Args:
+        path: a file as for :func:`read_run`, each query's lines together.
+
+    Returns:
+        (query, score of each document in the order of the file).
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ScatteredQueryError: for a query that comes again after another one.
+        InputError: as for :func:`read_run`.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "run"
+        >>> _ = file.write_text("301 Q0 d1 1 0.5 x\\n301 Q0 d2 2 0.75 x\\n302 Q0 d1 1 0.5 x\\n")
+        >>> list(stream_run(file))
+        [('301', {'d1': 0.5, 'd2': 0.75}), ('302', {'d1': 0.5})]
+    """
+    seen: set[str] = set()
+    for query, scores in _run_parts(path):
+        if query in seen:
+            raise ScatteredQueryError(
+                f"{path}: query {query!r} comes again after another one: sort the file by query, or read_run"
+            )
+        seen.add(query)
+        yield query, scores
 
 
 def write_qrels(path: str | Path, qrels: Qrels) -> None:
@@ -99,13 +156,62 @@ def add_judgement(qrels: Qrels, query: str, document: str, grade: str, line: Lin
         raise InputError(f"{line.where}: document {document!r} of query {query!r} is graded {before} and {value}")
 
 
-def _fields(path: str | Path, names: str) -> Iterator[tuple[list[str], Line]]:
+def _regular_qrels(path: str | Path, repeated: Repeated) -> Qrels:
+    qrels: Qrels = {}
+    for query, rows in query_rows(path, 4):
+        judged = qrels.setdefault(query, {})
+        before = len(judged)
+        try:
+            judged.update(zip([row[2] for row in rows], map(int, [row[3] for row in rows]), strict=True))
+        except ValueError as error:
+            raise IrregularFileError from error
+        if repeated == "error" and len(judged) < before + len(rows):
+            raise IrregularFileError
+    return qrels
+
+
+def _run_parts(path: str | Path) -> Iterator[tuple[str, dict[str, float]]]:
+    """Each run of lines of one query, its documents checked among themselves."""
+    found = False
+    try:
+        for query, rows in query_rows(path, 6, more=True):
+            scores = dict(zip([row[2] for row in rows], map(float, [row[4] for row in rows]), strict=True))
+            if len(scores) < len(rows) or math.isnan(sum(scores.values())):
+                _explain_run(path)
+            found = True
+            yield query, scores
+    except (IrregularFileError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        _explain_run(path)
+        raise
+    if not found:
+        _explain_run(path)
+
+
+def _explain_run(path: str | Path) -> None:
+    """Say what is wrong with the first line that cannot be used, if one is."""
+    seen: dict[str, set[str]] = {}
+    for (query, _, document, _, score, *_), line in _fields(path, _RUN, more=True):
+        documents = seen.setdefault(query, set())
+        if document in documents:
+            raise InputError(f"{line.where}: document {document!r} of query {query!r} is listed twice")
+        documents.add(document)
+        try:
+            number = float(score)
+        except ValueError:
+            number = math.nan
+        if math.isnan(number):
+            raise InputError(f"{line.where}: score {score!r} is no number")
+
+
+def _fields(path: str | Path, names: str, *, more: bool = False) -> Iterator[tuple[list[str], Line]]:
     wanted = len(names.split())
     for line in read_lines(path):
         if line.startswith("#"):
             continue
         fields = line.split()
-        if len(fields) != wanted:
+        if len(fields) < wanted or (len(fields) > wanted and not more):
             raise InputError(f"{line.where}: expected {wanted} columns ({names}), got {len(fields)}")
         yield fields, line
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rankgrad.losses.metric_loss import metric_loss
 from rankgrad.metrics import ndcg
-from rankgrad.metrics.ndcg import Gain
+from rankgrad.metrics.conventions import Gain
 from rankgrad.ops import soft_rank
 from rankgrad.ops._arguments import check_positive
 from rankgrad.ops.masked import Reduction
@@ -23,6 +23,7 @@ def approx_ndcg_loss(
     k: int | None = None,
     gain: Gain = "exp2",
     cut_temperature: float | None = None,
+    weights: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     """1 minus nDCG of sigmoid soft ranks: :func:`metric_loss` of :func:`rankgrad.metrics.ndcg`.
@@ -35,15 +36,17 @@ def approx_ndcg_loss(
         mask: True = a real item.
         temperature: of the soft ranks, in the units of the scores.
         k: cut-off; None = the whole list.
-        gain: ``"exp2"`` 2^y - 1, or ``"linear"`` y.
+        gain: ``"exp2"`` 2^y - 1, ``"linear"`` y, or a function of the labels.
         cut_temperature: as for :func:`rankgrad.metrics.ndcg`.
+        weights: of lists; at least 0; None = 1.
         reduction: ``"mean"`` over the lists that count, ``"sum"``, or ``"none"`` for one value a list.
 
     Shape:
-        scores, labels, mask ``[..., items]`` -> ``[]``, or ``[...]`` with ``"none"``; float32 (float64 for float64).
+        scores, labels, mask ``[..., items]``, weights ``[..., items]`` or ``[...]`` -> ``[]``, or ``[...]`` with
+        ``"none"``; float32 (float64 for float64).
 
     Raises:
-        InputError: for shapes that do not fit or an option out of range.
+        InputError: for shapes that do not fit, a negative weight or an option out of range.
         TypeError: for scores that are not floating point or a mask that is not bool.
 
     Reference:
@@ -57,7 +60,7 @@ def approx_ndcg_loss(
     """
     metric = partial(ndcg, k=k, gain=gain, cut_temperature=cut_temperature)
     ranker = partial(soft_rank, temperature=temperature)
-    return metric_loss(scores, labels, mask, metric=metric, ranker=ranker, reduction=reduction)
+    return metric_loss(scores, labels, mask, metric=metric, ranker=ranker, weights=weights, reduction=reduction)
 
 
 class ApproxNDCG(nn.Module):
@@ -89,5 +92,7 @@ class ApproxNDCG(nn.Module):
             reduction=reduction,
         )
 
-    def forward(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        return self.loss(scores, labels, mask)
+    def forward(
+        self, scores: Tensor, labels: Tensor, mask: Tensor | None = None, *, weights: Tensor | None = None
+    ) -> Tensor:
+        return self.loss(scores, labels, mask, weights=weights)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor, nn
 
-from rankgrad.losses._lists import prepare
-from rankgrad.ops import masked_log_softmax, safe_reduce
+from rankgrad.losses._lists import prepare, reduce_lists
+from rankgrad.ops import masked_log_softmax
 from rankgrad.ops._arguments import check_positive
 from rankgrad.ops.masked import Reduction
 
@@ -17,6 +19,7 @@ def kl_distill_loss(
     *,
     temperature: float = 1.0,
     scale_by_temperature: bool = False,
+    weights: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     """Kullback-Leibler divergence of the student's softmax over a list from the teacher's.
@@ -32,13 +35,15 @@ def kl_distill_loss(
         mask: True = a real item.
         temperature: divides both sides' scores.
         scale_by_temperature: multiply by ``temperature ** 2``.
+        weights: of items, each times its item's term, or of lists; at least 0; None = 1.
         reduction: ``"mean"`` over the lists that count, ``"sum"``, or ``"none"`` for one value a list.
 
     Shape:
-        scores, labels, mask ``[..., items]`` -> ``[]``, or ``[...]`` with ``"none"``; float32 (float64 for float64).
+        scores, labels, mask ``[..., items]``, weights ``[..., items]`` or ``[...]`` -> ``[]``, or ``[...]`` with
+        ``"none"``; float32 (float64 for float64).
 
     Raises:
-        InputError: for shapes that do not fit or an option out of range.
+        InputError: for shapes that do not fit, a negative weight or an option out of range.
         TypeError: for scores that are not floating point or a mask that is not bool.
 
     Reference:
@@ -50,16 +55,17 @@ def kl_distill_loss(
         tensor(0.)
     """
     check_positive(temperature, "temperature")
-    scores, labels, mask = prepare(scores, labels, mask)
-    student, teacher = masked_log_softmax(scores / temperature, mask), masked_log_softmax(labels / temperature, mask)
-    probabilities = teacher.exp().masked_fill(~mask, 0.0)
+    lists = prepare(scores, labels, mask, weights)
+    student = masked_log_softmax(lists.scores / temperature, lists.mask)
+    teacher = masked_log_softmax(lists.labels / temperature, lists.mask)
+    probabilities = teacher.exp().masked_fill(~lists.mask, 0.0)
     # An item the teacher gives no chance adds nothing, as p log p does in the limit.
     ruled_out = probabilities == 0
     divergences = probabilities * (teacher.masked_fill(ruled_out, 0.0) - student.masked_fill(ruled_out, 0.0))
-    losses = divergences.sum(dim=-1)
+    losses = lists.weighted(divergences).sum(dim=-1)
     if scale_by_temperature:
         losses = losses * temperature**2
-    return safe_reduce(losses, mask.sum(dim=-1) >= 2, reduction)
+    return reduce_lists(losses, lists.mask.sum(dim=-1) >= 2, lists, reduction)
 
 
 class KLDistillLoss(nn.Module):
@@ -72,19 +78,22 @@ class KLDistillLoss(nn.Module):
     """
 
     def __init__(
-        self, *, temperature: float = 1.0, scale_by_temperature: bool = False, reduction: Reduction = "mean"
+        self,
+        *,
+        temperature: float = 1.0,
+        scale_by_temperature: bool = False,
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
         check_positive(temperature, "temperature")
-        self.temperature, self.scale_by_temperature = temperature, scale_by_temperature
-        self.reduction: Reduction = reduction
-
-    def forward(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        return kl_distill_loss(
-            scores,
-            labels,
-            mask,
-            temperature=self.temperature,
-            scale_by_temperature=self.scale_by_temperature,
-            reduction=self.reduction,
+        self.loss = partial(
+            kl_distill_loss,
+            temperature=temperature,
+            scale_by_temperature=scale_by_temperature,
+            reduction=reduction,
         )
+
+    def forward(
+        self, scores: Tensor, labels: Tensor, mask: Tensor | None = None, *, weights: Tensor | None = None
+    ) -> Tensor:
+        return self.loss(scores, labels, mask, weights=weights)

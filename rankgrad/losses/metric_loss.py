@@ -6,8 +6,8 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from rankgrad.losses._lists import prepare
-from rankgrad.ops import RankFunction, safe_reduce
+from rankgrad.losses._lists import prepare, reduce_lists, refuse_item_weights
+from rankgrad.ops import RankFunction
 from rankgrad.ops.masked import Reduction
 
 
@@ -26,6 +26,7 @@ def metric_loss(
     *,
     metric: Metric,
     ranker: RankFunction,
+    weights: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     """1 minus a metric of soft ranks.
@@ -39,10 +40,12 @@ def metric_loss(
         mask: True = a real item.
         metric: for example ``NDCG(k=10)``.
         ranker: soft ranks, for example ``SoftRank(temperature=0.1)``; hard ranks give no gradient.
+        weights: of lists; at least 0; None = 1.
         reduction: ``"mean"`` over the lists that count, ``"sum"``, or ``"none"`` for one value a list.
 
     Shape:
-        scores, labels, mask ``[..., items]`` -> ``[]``, or ``[...]`` with ``"none"``; float32 (float64 for float64).
+        scores, labels, mask ``[..., items]``, weights ``[...]`` -> ``[]``, or ``[...]`` with ``"none"``; float32
+        (float64 for float64).
 
     Raises:
         InputError: for shapes that do not fit or an option out of range.
@@ -61,9 +64,10 @@ def metric_loss(
         >>> metric_loss(torch.tensor([1.0, 2.0]), torch.tensor([1, 0]), metric=reciprocal_rank, ranker=ranker)
         tensor(0.5000)
     """
-    scores, labels, mask = prepare(scores, labels, mask)
-    losses = 1 - metric(scores, labels, mask, ranker=ranker)
-    return safe_reduce(losses, (labels > 0).any(dim=-1), reduction)
+    lists = prepare(scores, labels, mask, weights)
+    refuse_item_weights(lists)
+    losses = 1 - metric(lists.scores, lists.labels, lists.mask, ranker=ranker)
+    return reduce_lists(losses, (lists.labels > 0).any(dim=-1), lists, reduction)
 
 
 class MetricLoss(nn.Module):
@@ -87,5 +91,15 @@ class MetricLoss(nn.Module):
         self.metric, self.ranker = metric, ranker
         self.reduction: Reduction = reduction
 
-    def forward(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        return metric_loss(scores, labels, mask, metric=self.metric, ranker=self.ranker, reduction=self.reduction)
+    def forward(
+        self, scores: Tensor, labels: Tensor, mask: Tensor | None = None, *, weights: Tensor | None = None
+    ) -> Tensor:
+        return metric_loss(
+            scores,
+            labels,
+            mask,
+            metric=self.metric,
+            ranker=self.ranker,
+            weights=weights,
+            reduction=self.reduction,
+        )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor, nn
 
-from rankgrad.losses._lists import prepare
-from rankgrad.ops import masked_log_softmax, safe_reduce
+from rankgrad.losses._lists import prepare, reduce_lists
+from rankgrad.losses._targets import target_cross_entropy
 from rankgrad.ops._arguments import check_positive
 from rankgrad.ops.masked import Reduction
 
@@ -16,6 +18,7 @@ def softmax_loss(
     mask: Tensor | None = None,
     *,
     temperature: float = 1.0,
+    weights: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     """Cross-entropy between a list's labels, scaled to sum to 1, and the softmax of its scores.
@@ -29,13 +32,15 @@ def softmax_loss(
         labels: relevance; negative labels count as 0.
         mask: True = a real item.
         temperature: divides the scores.
+        weights: of items, each times its item's term, or of lists; at least 0; None = 1.
         reduction: ``"mean"`` over the lists that count, ``"sum"``, or ``"none"`` for one value a list.
 
     Shape:
-        scores, labels, mask ``[..., items]`` -> ``[]``, or ``[...]`` with ``"none"``; float32 (float64 for float64).
+        scores, labels, mask ``[..., items]``, weights ``[..., items]`` or ``[...]`` -> ``[]``, or ``[...]`` with
+        ``"none"``; float32 (float64 for float64).
 
     Raises:
-        InputError: for shapes that do not fit or an option out of range.
+        InputError: for shapes that do not fit, a negative weight or an option out of range.
         TypeError: for scores that are not floating point or a mask that is not bool.
 
     Reference:
@@ -47,15 +52,9 @@ def softmax_loss(
         tensor(0.6931)
     """
     check_positive(temperature, "temperature")
-    scores, labels, mask = prepare(scores, labels, mask)
-    labels = labels.clamp(min=0.0)
-    total = labels.sum(dim=-1, keepdim=True)
-    targets = labels / total.masked_fill(total == 0, 1.0)
-    log_probabilities = masked_log_softmax(scores / temperature, mask)
-    # A score of -inf without a label costs nothing; as a product it would be 0 * inf. NaN must still come through.
-    ignored = (targets == 0) & (log_probabilities == float("-inf"))
-    losses = -(targets * log_probabilities.masked_fill(ignored, 0.0)).sum(dim=-1)
-    return safe_reduce(losses, total.squeeze(-1) > 0, reduction)
+    lists = prepare(scores, labels, mask, weights)
+    losses, _, counts = target_cross_entropy(lists, temperature)
+    return reduce_lists(losses, counts, lists, reduction)
 
 
 class SoftmaxLoss(nn.Module):
@@ -67,11 +66,21 @@ class SoftmaxLoss(nn.Module):
         tensor(0.6931)
     """
 
-    def __init__(self, *, temperature: float = 1.0, reduction: Reduction = "mean") -> None:
+    def __init__(
+        self,
+        *,
+        temperature: float = 1.0,
+        reduction: Reduction = "mean",
+    ) -> None:
         super().__init__()
         check_positive(temperature, "temperature")
-        self.temperature = temperature
-        self.reduction: Reduction = reduction
+        self.loss = partial(
+            softmax_loss,
+            temperature=temperature,
+            reduction=reduction,
+        )
 
-    def forward(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        return softmax_loss(scores, labels, mask, temperature=self.temperature, reduction=self.reduction)
+    def forward(
+        self, scores: Tensor, labels: Tensor, mask: Tensor | None = None, *, weights: Tensor | None = None
+    ) -> Tensor:
+        return self.loss(scores, labels, mask, weights=weights)

@@ -6,7 +6,10 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from rankgrad.metrics._lists import at_positive_ranks, check_lists, cut_weights, keep_nan, ratio, titled
+from rankgrad.metrics._first_relevant import tied_counts
+from rankgrad.metrics._lists import Empty, at_positive_ranks, count_from, cut_weights, in_runs, ratio, titled
+from rankgrad.metrics._modules import forward_judged
+from rankgrad.metrics._ranked import RankedLists, Ties, rank_lists
 from rankgrad.ops import RankFunction, hard_rank
 
 
@@ -19,14 +22,20 @@ def average_precision(
     judged: Tensor | None = None,
     relevance_level: float = 1.0,
     ranker: RankFunction = hard_rank,
-    empty: float = 0.0,
+    ties: Ties = "stable",
+    tie_order: Tensor | None = None,
+    empty: Empty = 0.0,
     cut_temperature: float | None = None,
 ) -> Tensor:
     """Mean, over all relevant documents, of the precision at the rank where each is found.
 
     ``1/R sum_{i relevant} c(r_i) p_i / r_i`` with ranks ``r``, ``p_i`` the rank of i among the relevant items alone
     (how many have been found by then), R relevant judged documents, and the cut ``c(r) = clamp(k + 1 - r, 0, 1)``. Its
-    mean over queries is MAP. Ties: the lowest index ranks first.
+    mean over queries is MAP.
+
+    With ``ties="average"``, of a run of n tied items with m relevant ones, after s items with q relevant ones, place j
+    holds a relevant item with probability ``m/n``, and ``q + 1 + (j - 1) (m - 1) / (n - 1)`` are then found by rank ``s
+    + j``.
 
     Args:
         scores: higher is better.
@@ -36,11 +45,15 @@ def average_precision(
         judged: labels of all judged documents of each query, padded with 0; None = the list holds them all.
         relevance_level: the lowest label that counts as relevant.
         ranker: a soft one makes the metric differentiable in the scores.
-        empty: the value of a list without a relevant judged document (NaN to leave it out of a ``nanmean``).
+        ties: of equal scores ``"stable"`` ranks the lower index first, ``"trec"`` the higher ``tie_order``;
+            ``"average"`` takes the mean over all their orders.
+        tie_order: each document id's place among the ids of its list, for ``"trec"``.
+        empty: the value of a list without a relevant judged document; ``"skip"`` is NaN, which ``nanmean`` leaves out.
         cut_temperature: with a soft ranker, cut by ``sigmoid((k + 1/2 - r) / cut_temperature)`` instead of the ramp.
 
     Shape:
-        scores, labels, mask ``[..., items]``, judged ``[..., judged]`` -> ``[...]``, float32 (float64 for float64).
+        scores, labels, mask, tie_order ``[..., items]``, judged ``[..., judged]`` -> ``[...]``, float32 (float64 for
+        float64).
 
     Returns:
         One value a list; NaN for a list in which a real item's score is NaN.
@@ -51,19 +64,46 @@ def average_precision(
 
     Reference:
         Buckley, Voorhees: Retrieval system evaluation, in TREC: experiment and evaluation in information retrieval,
-        2005. With a soft ranker: Brown et al.: Smooth-AP, ECCV 2020.
+        2005. Ties: McSherry, Najork: Computing information retrieval performance measures efficiently in the presence
+        of tied scores, ECIR 2008. With a soft ranker: Brown et al.: Smooth-AP, ECCV 2020.
 
     Example:
         >>> import torch
         >>> average_precision(torch.tensor([0.9, 0.5, 0.1]), torch.tensor([0, 1, 1]))
         tensor(0.5833)
     """
-    labels, mask, judged = check_lists(scores, labels, mask, judged, relevance_level=relevance_level)
-    relevant = (labels >= relevance_level) & mask
-    ranks, found = ranker(scores, mask=mask), ranker(scores, mask=relevant)
-    precisions = cut_weights(ranks, k, cut_temperature) * found / at_positive_ranks(ranks)
-    total = (judged >= relevance_level).sum(dim=-1)
-    return keep_nan(ratio(precisions.masked_fill(~relevant, 0.0).sum(dim=-1), total, empty), ranks)
+
+    def values(
+        scores: Tensor, labels: Tensor, mask: Tensor | None, judged: Tensor | None, tie_order: Tensor | None
+    ) -> Tensor:
+        first = k if cut_temperature is None else None
+        lists = rank_lists(
+            scores,
+            labels,
+            mask,
+            judged,
+            tie_order,
+            ranker=ranker,
+            ties=ties,
+            first=first,
+            relevance_level=relevance_level,
+        )
+        relevant = lists.labels >= relevance_level
+        inside = cut_weights(lists.ranks, k, cut_temperature) / at_positive_ranks(lists.ranks)
+        if lists.ties is None:
+            precisions = inside * lists.ranks_among(relevant)
+        else:
+            precisions = inside * _expected_found(lists, relevant)
+        total = count_from(lists.judged, relevance_level)
+        return lists.keep_nan(ratio(precisions.sum(dim=-1), total, empty))
+
+    return in_runs(values, scores, labels, mask, judged, tie_order, differentiable=ranker is not hard_rank)
+
+
+def _expected_found(lists: RankedLists, relevant: Tensor) -> Tensor:
+    """At each place, the chance of a relevant item times how many are expected to be found by then."""
+    before, inside, size, place = tied_counts(lists, relevant)
+    return inside / size * (before + 1 + place * (inside - 1) / (size - 1).clamp(min=1.0))
 
 
 class AveragePrecision(nn.Module):
@@ -79,22 +119,19 @@ class AveragePrecision(nn.Module):
         k: int | None = None,
         *,
         relevance_level: float = 1.0,
-        empty: float = 0.0,
+        ties: Ties = "stable",
+        empty: Empty = 0.0,
         cut_temperature: float | None = None,
     ) -> None:
         super().__init__()
         self.name = titled("MAP", k)
         self.metric = partial(
-            average_precision, k=k, relevance_level=relevance_level, empty=empty, cut_temperature=cut_temperature
+            average_precision,
+            k=k,
+            relevance_level=relevance_level,
+            ties=ties,
+            empty=empty,
+            cut_temperature=cut_temperature,
         )
 
-    def forward(
-        self,
-        scores: Tensor,
-        labels: Tensor,
-        mask: Tensor | None = None,
-        *,
-        judged: Tensor | None = None,
-        ranker: RankFunction | None = None,
-    ) -> Tensor:
-        return self.metric(scores, labels, mask, judged=judged, ranker=ranker or hard_rank)
+    forward = forward_judged

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal, TypeAlias
 
-import torch
 from torch import Tensor, nn
 
-from rankgrad._checks import InputError
-from rankgrad.metrics._lists import at_positive_ranks, check_lists, cut_weights, keep_nan, ratio, titled
+from rankgrad.metrics._discounts import ideal_dcg, log_discounts
+from rankgrad.metrics._lists import Empty, in_runs, ratio, titled
+from rankgrad.metrics._modules import forward_judged
+from rankgrad.metrics._ranked import Ties, rank_lists
+from rankgrad.metrics.conventions import Gain, gains
 from rankgrad.ops import RankFunction, hard_rank
-
-Gain: TypeAlias = Literal["linear", "exp2"]
 
 
 def ndcg(
@@ -24,16 +23,19 @@ def ndcg(
     judged: Tensor | None = None,
     gain: Gain = "linear",
     ranker: RankFunction = hard_rank,
-    empty: float = 0.0,
+    ties: Ties = "stable",
+    tie_order: Tensor | None = None,
+    empty: Empty = 0.0,
     cut_temperature: float | None = None,
 ) -> Tensor:
     """Discounted gain of each list over that of its ideal order.
 
-    ``nDCG = sum_i gain(y_i) c(r_i) / log2(1 + r_i)  /  sum_{i <= k} gain(y*_i) / log2(1 + i)`` with ranks ``r``, the
+    ``nDCG = sum_i gain(y_i) c(r_i) / log2(1 + r_i) / sum_{i <= k} gain(y*_i) / log2(1 + i)`` with ranks ``r``, the
     judged labels ``y*`` in descending order and the cut ``c(r) = clamp(k + 1 - r, 0, 1)``: 1 within k and 0 beyond on
-    whole ranks, a ramp from k to k + 1 on soft ones. ``trec_eval``'s convention: linear gain, negative labels gain
-    nothing. Ties: the lowest index ranks first (``trec_eval``: the greatest document id; sort a run so to agree with
-    it).
+    whole ranks, a ramp from k to k + 1 on soft ones. Negative labels gain nothing. The defaults are ``trec_eval``'s but
+    for ties, which need the documents' ids; ``TREC``, ``RAX``, ``SKLEARN`` and ``LIGHTGBM`` name others' conventions.
+
+    With ``ties="average"`` tied items share the mean of their discounts, which is the mean over all their orders.
 
     Args:
         scores: higher is better.
@@ -41,46 +43,48 @@ def ndcg(
         mask: True = a real item.
         k: cut-off; None = the whole list.
         judged: labels of all judged documents of each query, padded with 0; None = the list holds them all.
-        gain: ``"linear"`` y, or ``"exp2"`` 2^y - 1.
+        gain: ``"linear"`` y, ``"exp2"`` 2^y - 1, or a function of the labels.
         ranker: a soft one makes the metric differentiable in the scores.
-        empty: the value of a list without a positive judged label (NaN to leave it out of a ``nanmean``).
+        ties: of equal scores ``"stable"`` ranks the lower index first, ``"trec"`` the higher ``tie_order``;
+            ``"average"`` takes the mean over all their orders.
+        tie_order: each document id's place among the ids of its list, for ``"trec"``.
+        empty: the value of a list without a positive judged label; ``"skip"`` is NaN, which ``nanmean`` leaves out.
         cut_temperature: with a soft ranker, cut by ``sigmoid((k + 1/2 - r) / cut_temperature)`` instead of the ramp.
 
     Shape:
-        scores, labels, mask ``[..., items]``, judged ``[..., judged]`` -> ``[...]``, float32 (float64 for float64).
+        scores, labels, mask, tie_order ``[..., items]``, judged ``[..., judged]`` -> ``[...]``, float32 (float64 for
+        float64).
 
     Returns:
         One value a list; NaN for a list in which a real item's score is NaN.
 
     Raises:
-        InputError: for shapes that do not fit, an unknown gain, or k below 1.
+        InputError: for shapes that do not fit, an unknown gain, k below 1, or (on a CPU) a label whose gain is no
+            finite number.
         TypeError: for scores that are not floating point or a mask that is not bool.
 
     Reference:
-        Järvelin, Kekäläinen: Cumulated gain-based evaluation of IR techniques, ACM TOIS 20, 2002. With a soft ranker:
-        Qin, Liu, Li: A general approximation framework for direct optimization of IR measures, Information Retrieval
-        13, 2010.
+        Järvelin, Kekäläinen: Cumulated gain-based evaluation of IR techniques, ACM TOIS 20, 2002. Ties: McSherry,
+        Najork: Computing information retrieval performance measures efficiently in the presence of tied scores, ECIR
+        2008. With a soft ranker: Qin, Liu, Li: A general approximation framework for direct optimization of IR
+        measures, Information Retrieval 13, 2010.
 
     Example:
+        >>> import torch
         >>> ndcg(torch.tensor([0.9, 0.5, 0.1]), torch.tensor([0, 1, 0]))
         tensor(0.6309)
     """
-    labels, mask, judged = check_lists(scores, labels, mask, judged)
-    ranks = ranker(scores, mask=mask)
-    discounts = cut_weights(ranks, k, cut_temperature) / torch.log2(1 + at_positive_ranks(ranks))
-    ideal = _gains(judged, gain).sort(dim=-1, descending=True).values
-    ideal = ideal if k is None else ideal[..., :k]
-    positions = torch.arange(1, ideal.shape[-1] + 1, device=ideal.device, dtype=ideal.dtype)
-    best = (ideal / torch.log2(1 + positions)).sum(dim=-1)
-    return keep_nan(ratio((_gains(labels, gain) * discounts).sum(dim=-1), best, empty), ranks)
 
+    def values(
+        scores: Tensor, labels: Tensor, mask: Tensor | None, judged: Tensor | None, tie_order: Tensor | None
+    ) -> Tensor:
+        first = k if cut_temperature is None else None
+        lists = rank_lists(scores, labels, mask, judged, tie_order, ranker=ranker, ties=ties, first=first)
+        discounts = lists.weights(lambda ranks: log_discounts(ranks, k, cut_temperature))
+        found = (gains(lists.labels, gain) * discounts).sum(dim=-1)
+        return lists.keep_nan(ratio(found, ideal_dcg(lists.judged, gain, k), empty))
 
-def _gains(labels: Tensor, gain: Gain) -> Tensor:
-    if gain == "linear":
-        return labels.clamp(min=0.0)
-    if gain == "exp2":
-        return torch.exp2(labels.clamp(min=0.0)) - 1
-    raise InputError(f'gain: expected "linear" or "exp2", got {gain!r}')
+    return in_runs(values, scores, labels, mask, judged, tie_order, differentiable=ranker is not hard_rank)
 
 
 class NDCG(nn.Module):
@@ -92,19 +96,16 @@ class NDCG(nn.Module):
     """
 
     def __init__(
-        self, k: int | None = None, *, gain: Gain = "linear", empty: float = 0.0, cut_temperature: float | None = None
+        self,
+        k: int | None = None,
+        *,
+        gain: Gain = "linear",
+        ties: Ties = "stable",
+        empty: Empty = 0.0,
+        cut_temperature: float | None = None,
     ) -> None:
         super().__init__()
         self.name = titled("nDCG", k)
-        self.metric = partial(ndcg, k=k, gain=gain, empty=empty, cut_temperature=cut_temperature)
+        self.metric = partial(ndcg, k=k, gain=gain, ties=ties, empty=empty, cut_temperature=cut_temperature)
 
-    def forward(
-        self,
-        scores: Tensor,
-        labels: Tensor,
-        mask: Tensor | None = None,
-        *,
-        judged: Tensor | None = None,
-        ranker: RankFunction | None = None,
-    ) -> Tensor:
-        return self.metric(scores, labels, mask, judged=judged, ranker=ranker or hard_rank)
+    forward = forward_judged

@@ -6,7 +6,9 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from rankgrad.metrics._lists import check_lists, cut_weights, keep_nan, ratio, titled
+from rankgrad.metrics._lists import cut_weights, in_runs, ratio, titled
+from rankgrad.metrics._modules import forward_list
+from rankgrad.metrics._ranked import Ties, rank_lists
 from rankgrad.ops import RankFunction, hard_rank
 
 
@@ -18,13 +20,15 @@ def precision(
     k: int | None = None,
     relevance_level: float = 1.0,
     ranker: RankFunction = hard_rank,
+    ties: Ties = "stable",
+    tie_order: Tensor | None = None,
     cut_temperature: float | None = None,
 ) -> Tensor:
     """Share of relevant documents among the first k.
 
     ``1/k sum_{i relevant} c(r_i)`` with ranks ``r`` and the cut ``c(r) = clamp(k + 1 - r, 0, 1)``, on whole ranks 1
     within k and 0 beyond. As in ``trec_eval`` a list shorter than k is divided by k too; with ``k=None`` by its number
-    of real items. A list without real items has precision 0. Ties: the lowest index ranks first.
+    of real items. A list without real items has precision 0.
 
     Args:
         scores: higher is better.
@@ -33,10 +37,13 @@ def precision(
         k: cut-off; None = the whole list.
         relevance_level: the lowest label that counts as relevant.
         ranker: a soft one makes the metric differentiable in the scores.
+        ties: of equal scores ``"stable"`` ranks the lower index first, ``"trec"`` the higher ``tie_order``;
+            ``"average"`` takes the mean over all their orders.
+        tie_order: each document id's place among the ids of its list, for ``"trec"``.
         cut_temperature: with a soft ranker, cut by ``sigmoid((k + 1/2 - r) / cut_temperature)`` instead of the ramp.
 
     Shape:
-        scores, labels, mask ``[..., items]`` -> ``[...]``, float32 (float64 for float64).
+        scores, labels, mask, tie_order ``[..., items]`` -> ``[...]``, float32 (float64 for float64).
 
     Returns:
         One value a list; NaN for a list in which a real item's score is NaN.
@@ -50,10 +57,25 @@ def precision(
         >>> precision(torch.tensor([0.9, 0.5, 0.1]), torch.tensor([0, 1, 1]), k=2)
         tensor(0.5000)
     """
-    labels, mask, _ = check_lists(scores, labels, mask, relevance_level=relevance_level)
-    ranks = ranker(scores, mask=mask)
-    found = cut_weights(ranks, k, cut_temperature).masked_fill((labels < relevance_level) | ~mask, 0.0).sum(dim=-1)
-    return keep_nan(found / k if k else ratio(found, mask.sum(dim=-1), 0.0), ranks)
+
+    def values(scores: Tensor, labels: Tensor, mask: Tensor | None, tie_order: Tensor | None) -> Tensor:
+        first = k if cut_temperature is None else None
+        lists = rank_lists(
+            scores,
+            labels,
+            mask,
+            None,
+            tie_order,
+            ranker=ranker,
+            ties=ties,
+            first=first,
+            relevance_level=relevance_level,
+        )
+        inside = lists.weights(lambda ranks: cut_weights(ranks, k, cut_temperature))
+        found = (inside * (lists.labels >= relevance_level)).sum(dim=-1)
+        return lists.keep_nan(found / k if k else ratio(found, lists.length(), 0.0))
+
+    return in_runs(values, scores, labels, mask, tie_order, differentiable=ranker is not hard_rank)
 
 
 class Precision(nn.Module):
@@ -69,19 +91,13 @@ class Precision(nn.Module):
         k: int | None = None,
         *,
         relevance_level: float = 1.0,
+        ties: Ties = "stable",
         cut_temperature: float | None = None,
     ) -> None:
         super().__init__()
         self.name = titled("P", k)
-        self.metric = partial(precision, k=k, relevance_level=relevance_level, cut_temperature=cut_temperature)
+        self.metric = partial(
+            precision, k=k, relevance_level=relevance_level, ties=ties, cut_temperature=cut_temperature
+        )
 
-    def forward(
-        self,
-        scores: Tensor,
-        labels: Tensor,
-        mask: Tensor | None = None,
-        *,
-        judged: Tensor | None = None,
-        ranker: RankFunction | None = None,
-    ) -> Tensor:
-        return self.metric(scores, labels, mask, ranker=ranker or hard_rank)
+    forward = forward_list

@@ -6,7 +6,9 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from rankgrad.metrics._lists import check_lists, cut_weights, keep_nan, ratio, titled
+from rankgrad.metrics._lists import Empty, count_from, cut_weights, in_runs, ratio, titled
+from rankgrad.metrics._modules import forward_judged
+from rankgrad.metrics._ranked import Ties, rank_lists
 from rankgrad.ops import RankFunction, hard_rank
 
 
@@ -19,14 +21,16 @@ def recall(
     judged: Tensor | None = None,
     relevance_level: float = 1.0,
     ranker: RankFunction = hard_rank,
-    empty: float = 0.0,
+    ties: Ties = "stable",
+    tie_order: Tensor | None = None,
+    empty: Empty = 0.0,
     cut_temperature: float | None = None,
 ) -> Tensor:
     """Share of the relevant documents that lie within the first k.
 
     ``1/R sum_{i relevant} c(r_i)`` with ranks ``r``, R relevant judged documents and the cut ``c(r) = clamp(k + 1 - r,
     0, 1)``, on whole ranks 1 within k and 0 beyond. With a soft ranker only items between k and k + 1 receive a
-    gradient, unless ``cut_temperature`` is given. Ties: the lowest index ranks first.
+    gradient, unless ``cut_temperature`` is given.
 
     Args:
         scores: higher is better.
@@ -36,11 +40,15 @@ def recall(
         judged: labels of all judged documents of each query, padded with 0; None = the list holds them all.
         relevance_level: the lowest label that counts as relevant.
         ranker: a soft one makes the metric differentiable in the scores.
-        empty: the value of a list without a relevant judged document (NaN to leave it out of a ``nanmean``).
+        ties: of equal scores ``"stable"`` ranks the lower index first, ``"trec"`` the higher ``tie_order``;
+            ``"average"`` takes the mean over all their orders.
+        tie_order: each document id's place among the ids of its list, for ``"trec"``.
+        empty: the value of a list without a relevant judged document; ``"skip"`` is NaN, which ``nanmean`` leaves out.
         cut_temperature: with a soft ranker, cut by ``sigmoid((k + 1/2 - r) / cut_temperature)`` instead of the ramp.
 
     Shape:
-        scores, labels, mask ``[..., items]``, judged ``[..., judged]`` -> ``[...]``, float32 (float64 for float64).
+        scores, labels, mask, tie_order ``[..., items]``, judged ``[..., judged]`` -> ``[...]``, float32 (float64 for
+        float64).
 
     Returns:
         One value a list; NaN for a list in which a real item's score is NaN.
@@ -54,10 +62,27 @@ def recall(
         >>> recall(torch.tensor([0.9, 0.5, 0.1]), torch.tensor([0, 1, 1]), k=2)
         tensor(0.5000)
     """
-    labels, mask, judged = check_lists(scores, labels, mask, judged, relevance_level=relevance_level)
-    ranks = ranker(scores, mask=mask)
-    found = cut_weights(ranks, k, cut_temperature).masked_fill(labels < relevance_level, 0.0).sum(dim=-1)
-    return keep_nan(ratio(found, (judged >= relevance_level).sum(dim=-1), empty), ranks)
+
+    def values(
+        scores: Tensor, labels: Tensor, mask: Tensor | None, judged: Tensor | None, tie_order: Tensor | None
+    ) -> Tensor:
+        first = k if cut_temperature is None else None
+        lists = rank_lists(
+            scores,
+            labels,
+            mask,
+            judged,
+            tie_order,
+            ranker=ranker,
+            ties=ties,
+            first=first,
+            relevance_level=relevance_level,
+        )
+        inside = lists.weights(lambda ranks: cut_weights(ranks, k, cut_temperature))
+        found = (inside * (lists.labels >= relevance_level)).sum(dim=-1)
+        return lists.keep_nan(ratio(found, count_from(lists.judged, relevance_level), empty))
+
+    return in_runs(values, scores, labels, mask, judged, tie_order, differentiable=ranker is not hard_rank)
 
 
 class Recall(nn.Module):
@@ -73,22 +98,14 @@ class Recall(nn.Module):
         k: int | None = None,
         *,
         relevance_level: float = 1.0,
-        empty: float = 0.0,
+        ties: Ties = "stable",
+        empty: Empty = 0.0,
         cut_temperature: float | None = None,
     ) -> None:
         super().__init__()
         self.name = titled("recall", k)
         self.metric = partial(
-            recall, k=k, relevance_level=relevance_level, empty=empty, cut_temperature=cut_temperature
+            recall, k=k, relevance_level=relevance_level, ties=ties, empty=empty, cut_temperature=cut_temperature
         )
 
-    def forward(
-        self,
-        scores: Tensor,
-        labels: Tensor,
-        mask: Tensor | None = None,
-        *,
-        judged: Tensor | None = None,
-        ranker: RankFunction | None = None,
-    ) -> Tensor:
-        return self.metric(scores, labels, mask, judged=judged, ranker=ranker or hard_rank)
+    forward = forward_judged

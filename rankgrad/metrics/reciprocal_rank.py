@@ -6,7 +6,10 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from rankgrad.metrics._lists import at_positive_ranks, check_lists, cut_weights, keep_nan, titled
+from rankgrad.metrics._first_relevant import first_relevant
+from rankgrad.metrics._lists import Empty, count_from, cut_weights, empty_value, in_runs, titled
+from rankgrad.metrics._modules import forward_judged
+from rankgrad.metrics._ranked import Ties, rank_lists
 from rankgrad.ops import RankFunction, hard_rank
 
 
@@ -19,13 +22,15 @@ def reciprocal_rank(
     judged: Tensor | None = None,
     relevance_level: float = 1.0,
     ranker: RankFunction = hard_rank,
-    empty: float = 0.0,
+    ties: Ties = "stable",
+    tie_order: Tensor | None = None,
+    empty: Empty = 0.0,
     cut_temperature: float | None = None,
 ) -> Tensor:
     """1 over the rank of the first relevant item; 0 when none lies within k.
 
     ``max_{i relevant} c(r_i) / r_i`` with ranks ``r`` and the cut ``c(r) = clamp(k + 1 - r, 0, 1)``, on whole ranks 1
-    within k and 0 beyond. Its mean over queries is MRR. Ties: the lowest index ranks first.
+    within k and 0 beyond. Its mean over queries is MRR.
 
     Args:
         scores: higher is better.
@@ -35,11 +40,15 @@ def reciprocal_rank(
         judged: labels of all judged documents of each query, padded with 0; None = the list holds them all.
         relevance_level: the lowest label that counts as relevant.
         ranker: a soft one makes the metric differentiable in the scores.
-        empty: the value of a list without a relevant judged document (NaN to leave it out of a ``nanmean``).
+        ties: of equal scores ``"stable"`` ranks the lower index first, ``"trec"`` the higher ``tie_order``;
+            ``"average"`` takes the mean over all their orders.
+        tie_order: each document id's place among the ids of its list, for ``"trec"``.
+        empty: the value of a list without a relevant judged document; ``"skip"`` is NaN, which ``nanmean`` leaves out.
         cut_temperature: with a soft ranker, cut by ``sigmoid((k + 1/2 - r) / cut_temperature)`` instead of the ramp.
 
     Shape:
-        scores, labels, mask ``[..., items]``, judged ``[..., judged]`` -> ``[...]``, float32 (float64 for float64).
+        scores, labels, mask, tie_order ``[..., items]``, judged ``[..., judged]`` -> ``[...]``, float32 (float64 for
+        float64).
 
     Returns:
         One value a list; NaN for a list in which a real item's score is NaN.
@@ -49,20 +58,37 @@ def reciprocal_rank(
         TypeError: for scores that are not floating point or a mask that is not bool.
 
     Reference:
-        Voorhees: The TREC-8 question answering track report, TREC 1999.
+        Voorhees: The TREC-8 question answering track report, TREC 1999. Ties: McSherry, Najork: Computing information
+        retrieval performance measures efficiently in the presence of tied scores, ECIR 2008.
 
     Example:
         >>> import torch
         >>> reciprocal_rank(torch.tensor([0.9, 0.5, 0.1]), torch.tensor([0, 1, 1]), k=10)
         tensor(0.5000)
     """
-    labels, mask, judged = check_lists(scores, labels, mask, judged, relevance_level=relevance_level)
-    ranks = ranker(scores, mask=mask)
-    reciprocals = cut_weights(ranks, k, cut_temperature) / at_positive_ranks(ranks)
-    reciprocals = reciprocals.masked_fill(labels < relevance_level, 0.0)
-    # A padding column lets a list without items have a maximum.
-    best = nn.functional.pad(reciprocals, (0, 1)).amax(dim=-1)
-    return keep_nan(best.masked_fill(~(judged >= relevance_level).any(dim=-1), empty), ranks)
+
+    def values(
+        scores: Tensor, labels: Tensor, mask: Tensor | None, judged: Tensor | None, tie_order: Tensor | None
+    ) -> Tensor:
+        first = k if cut_temperature is None else None
+        lists = rank_lists(
+            scores,
+            labels,
+            mask,
+            judged,
+            tie_order,
+            ranker=ranker,
+            ties=ties,
+            first=first,
+            relevance_level=relevance_level,
+        )
+        best = first_relevant(
+            lists, lists.labels >= relevance_level, lambda ranks: cut_weights(ranks, k, cut_temperature) / ranks
+        )
+        nothing = count_from(lists.judged, relevance_level) == 0
+        return lists.keep_nan(best.masked_fill(nothing, empty_value(empty)))
+
+    return in_runs(values, scores, labels, mask, judged, tie_order, differentiable=ranker is not hard_rank)
 
 
 class ReciprocalRank(nn.Module):
@@ -78,22 +104,19 @@ class ReciprocalRank(nn.Module):
         k: int | None = None,
         *,
         relevance_level: float = 1.0,
-        empty: float = 0.0,
+        ties: Ties = "stable",
+        empty: Empty = 0.0,
         cut_temperature: float | None = None,
     ) -> None:
         super().__init__()
         self.name = titled("MRR", k)
         self.metric = partial(
-            reciprocal_rank, k=k, relevance_level=relevance_level, empty=empty, cut_temperature=cut_temperature
+            reciprocal_rank,
+            k=k,
+            relevance_level=relevance_level,
+            ties=ties,
+            empty=empty,
+            cut_temperature=cut_temperature,
         )
 
-    def forward(
-        self,
-        scores: Tensor,
-        labels: Tensor,
-        mask: Tensor | None = None,
-        *,
-        judged: Tensor | None = None,
-        ranker: RankFunction | None = None,
-    ) -> Tensor:
-        return self.metric(scores, labels, mask, judged=judged, ranker=ranker or hard_rank)
+    forward = forward_judged

@@ -52,7 +52,7 @@ def paired_t_test(a: Values, b: Values) -> SignificanceTest:
         >>> round(paired_t_test([0.5, 0.7, 0.9], [0.4, 0.5, 0.9]).p_value, 4)
         0.2254
     """
-    differences = _differences(a, b)
+    differences = check_differences(a, b)
     count = differences.size
     if count < 2:
         raise InputError(f"a, b: a paired t-test needs at least two queries, got {count}")
@@ -94,7 +94,7 @@ def randomization_test(a: Values, b: Values, *, resamples: int = 10_000, seed: i
         >>> randomization_test([1.0, 1.0, 1.0], [0.0, 0.0, 0.0])
         SignificanceTest(statistic=1.0, p_value=0.25)
     """
-    differences = _differences(a, b)
+    differences = check_differences(a, b)
     _check_resamples(resamples)
     count, observed = differences.size, float(differences.mean())
     # A sum in another order may fall a rounding error short of the observed one and is still as extreme.
@@ -135,7 +135,7 @@ def bootstrap_interval(
         >>> bootstrap_interval([0.25, 0.25, 0.25])
         Interval(low=0.25, high=0.25)
     """
-    values = _values(differences, "differences")
+    values = check_values(differences, "differences")
     _check_resamples(resamples)
     if not 0 < confidence < 1:
         raise InputError(f"confidence: expected a share between 0 and 1, got {confidence}")
@@ -149,35 +149,8 @@ def bootstrap_interval(
     return Interval(float(low), float(high))
 
 
-def holm_correction(p_values: Values) -> list[float]:
-    """p-values of several tests adjusted so that the chance of any false discovery stays below the level.
-
-    In ascending order ``p'_i = max_{j <= i} min(1, (m - j + 1) p_j)`` for m tests.
-
-    Args:
-        p_values: one a test.
-
-    Returns:
-        The adjusted values, in the order given.
-
-    Raises:
-        InputError: for no value, or NaN.
-
-    Reference:
-        Holm: A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 1979.
-
-    Example:
-        >>> holm_correction([0.5, 0.25])
-        [0.5, 0.5]
-    """
-    values = _values(p_values, "p_values")
-    order = np.argsort(values, kind="stable")
-    adjusted = np.empty_like(values)
-    adjusted[order] = np.maximum.accumulate(np.minimum(1.0, values[order] * np.arange(values.size, 0, -1)))
-    return adjusted.tolist()
-
-
-def _values(values: Values, name: str) -> np.ndarray:
+def check_values(values: Values, name: str) -> np.ndarray:
+    """Values as one axis of float64; an error names ``name``."""
     array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
     if array.ndim != 1 or array.size == 0:
         raise InputError(f"{name}: expected one value a query on a single axis, got shape {list(array.shape)}")
@@ -186,8 +159,9 @@ def _values(values: Values, name: str) -> np.ndarray:
     return array
 
 
-def _differences(a: Values, b: Values) -> np.ndarray:
-    first, second = _values(a, "a"), _values(b, "b")
+def check_differences(a: Values, b: Values) -> np.ndarray:
+    """``a - b``, of the same queries."""
+    first, second = check_values(a, "a"), check_values(b, "b")
     if first.size != second.size:
         raise InputError(f"a, b: expected the same queries for both systems, got {first.size} and {second.size}")
     return first - second

@@ -153,9 +153,7 @@ class FeatureRanker(nn.Module):
         name = Path(_folder.resolve(folder))
         settings = _folder.read_json(name / _folder.CONFIG)
         if settings.pop("model_type", None) != f"rankgrad_{_KIND}":
-            raise InputError(
-                f"{folder} holds no feature ranker: pass what FeatureRanker.save_pretrained wrote"
-            )
+            raise InputError(f"{folder} holds no feature ranker: pass what FeatureRanker.save_pretrained wrote")
         try:
             model = cls(**settings)
         except TypeError as error:

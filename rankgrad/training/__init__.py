@@ -5,6 +5,7 @@ from rankgrad.training.checkpoints import SafeCheckpointIO
 from rankgrad.training.curves import CurveLogger, read_curves
 from rankgrad.training.distill import teacher_run, teacher_scores, write_teacher_scores
 from rankgrad.training.first_stage import fit_first_stage_weight
+from rankgrad.training.list_metrics import ListMetrics
 from rankgrad.training.meters import PerQuery
 from rankgrad.training.negatives import BM25Negatives
 from rankgrad.training.optim import parameter_groups
@@ -19,6 +20,7 @@ __all__ = [
     "BestModel",
     "Checkpoints",
     "CurveLogger",
+    "ListMetrics",
     "PerQuery",
     "ProgressLines",
     "RandomState",

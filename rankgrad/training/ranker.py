@@ -98,13 +98,18 @@ class Ranker(pl.LightningModule):
             meter.reset()  # type: ignore[operator]
 
     def configure_optimizers(self) -> AdamW:
-        """AdamW over the parameter groups."""
+        """AdamW over the parameter groups of the model, and over what the loss learns."""
         groups = parameter_groups(
             self.model,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             head_learning_rate=self.head_learning_rate,
         )
+        # A loss that learns (the thresholds of ordinal regression) starts from nothing, as a head does.
+        learnt = [parameter for parameter in self.loss.parameters() if parameter.requires_grad]
+        if learnt:
+            rate = self.head_learning_rate or self.learning_rate
+            groups.append({"params": learnt, "lr": rate, "peak": rate, "weight_decay": 0.0})
         return AdamW(groups)
 
     def on_train_batch_start(self, batch: ListBatch, batch_idx: int) -> None:

@@ -14,6 +14,9 @@ from torch.testing import assert_close
 from rankgrad import losses, metrics, ops
 
 NOT_OF_A_LIST = {
+    metrics.wilcoxon_test,
+    metrics.effect_size,
+    metrics.bonferroni_correction,
     ops.ideal_order,
     metrics.bootstrap_interval,
     metrics.holm_correction,

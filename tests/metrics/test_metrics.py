@@ -147,7 +147,7 @@ def test_ramp_is_the_share_of_a_rank_within_the_cut() -> None:
     ("metric", "options", "message"),
     [
         (metrics.ndcg, {"k": 0}, "k: expected a cut-off of at least 1"),
-        (metrics.ndcg, {"gain": "log"}, 'gain: expected "linear" or "exp2"'),
+        (metrics.ndcg, {"gain": "log"}, 'gain: expected "linear", "exp2" or a function'),
         (metrics.ndcg, {"judged": torch.ones(2, 3)}, r"judged: expected \['?judged'?\].*got \[2, 3\]"),
         (metrics.ndcg, {"k": 2, "cut_temperature": 0.0}, "cut_temperature: expected a number above 0"),
         (metrics.recall, {"relevance_level": 0.0}, "relevance_level: expected a number above 0"),

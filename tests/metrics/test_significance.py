@@ -11,7 +11,15 @@ import pytest
 import torch
 
 from rankgrad._checks import InputError
-from rankgrad.metrics import bootstrap_interval, holm_correction, paired_t_test, randomization_test
+from rankgrad.metrics import (
+    bonferroni_correction,
+    bootstrap_interval,
+    effect_size,
+    holm_correction,
+    paired_t_test,
+    randomization_test,
+    wilcoxon_test,
+)
 
 A = np.array([0.61, 0.42, 0.93, 0.18, 0.77, 0.50, 0.34, 0.88])
 B = np.array([0.55, 0.47, 0.80, 0.11, 0.71, 0.32, 0.36, 0.79])
@@ -93,5 +101,39 @@ def test_holm(p_values: list[float], expected: list[float]) -> None:
     ],
 )
 def test_what_does_not_fit_is_named(call: Callable[[], Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+def test_wilcoxon_is_scipys() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    expected = stats.wilcoxon(A, B)
+    assert wilcoxon_test(torch.from_numpy(A), B) == pytest.approx((expected.statistic, expected.pvalue))
+    assert wilcoxon_test(A, A) == (0.0, 1.0)
+    # The signs of eight different ranks: 2^8 of them are as likely.
+    assert wilcoxon_test(np.arange(1.0, 9.0), np.zeros(8)) == pytest.approx((0.0, 2 / 2**8))
+
+
+def test_effect_size_is_the_t_statistic_without_the_number_of_queries() -> None:
+    assert effect_size(A, B) == pytest.approx(paired_t_test(A, B).statistic / len(A) ** 0.5)
+    base = np.array([0.0, 0.25, 0.5])
+    assert [effect_size(base + shift, base) for shift in (0.0, 0.5, -0.5)] == [0.0, np.inf, -np.inf]
+
+
+def test_bonferroni_is_never_below_holm() -> None:
+    values = [0.01, 0.04, 0.03, 0.5]
+    assert bonferroni_correction(values) == pytest.approx([0.04, 0.16, 0.12, 1.0])
+    assert all(b >= h for b, h in zip(bonferroni_correction(values), holm_correction(values), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: effect_size([1.0], [2.0]), "an effect size needs at least two queries, got 1"),
+        (lambda: wilcoxon_test([1.0], [2.0, 3.0]), "the same queries for both systems, got 1 and 2"),
+        (lambda: bonferroni_correction([]), "p_values: expected one value"),
+    ],
+)
+def test_what_does_not_fit_the_others_is_named(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         call()

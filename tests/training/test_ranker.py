@@ -9,7 +9,7 @@ from torch import nn
 from rankgrad._checks import InputError
 from rankgrad.data import CandidateList
 from rankgrad.data.collate import ListBatch, ListCollate
-from rankgrad.losses import KLDistillLoss, SoftmaxLoss, kl_distill_loss, softmax_loss
+from rankgrad.losses import KLDistillLoss, OrdinalLoss, SoftmaxLoss, kl_distill_loss, softmax_loss
 from rankgrad.metrics import NDCG, AveragePrecision, ReciprocalRank, ndcg, reciprocal_rank
 from rankgrad.training import Ranker, RunFolder, read_curves
 from rankgrad.training.checkpoints import checkpoints_in
@@ -157,3 +157,14 @@ def test_a_batch_moves_and_scores_with_a_real_model(cross_encoder) -> None:
     ranker = Ranker(cross_encoder, SoftmaxLoss()).eval()
     expected = cross_encoder.score(["sort the list"] * 2, lists[0].documents)
     torch.testing.assert_close(ranker(batch.features)[0], expected)
+
+
+def test_what_a_loss_learns_is_optimized_too() -> None:
+    loss = OrdinalLoss(grades=3)
+    ranker = Ranker(Given(), loss, learning_rate=0.1, weight_decay=0.5)
+    groups = ranker.configure_optimizers().param_groups
+    found = {id(parameter): group for group in groups for parameter in group["params"]}
+    for parameter in loss.parameters():
+        assert found[id(parameter)]["lr"] == found[id(parameter)]["peak"] == 0.1
+        assert found[id(parameter)]["weight_decay"] == 0.0
+    assert len(found) == len(list(ranker.parameters()))

@@ -167,8 +167,8 @@ def repeated(run: Run, tile: Tile) -> Tensor | None:
 
 
 def tile_tokens(problem: Problem, rows: int) -> int:
-    """How many tokens fit a tile: with their similarities to ``rows`` rows and, where they are copied, themselves."""
-    return TILE_ELEMENTS // (rows + (0 if _stays(problem) else problem.documents.shape[1]))
+    """How many tokens fit a tile with their similarities to ``rows`` rows."""
+    return TILE_ELEMENTS // (rows + problem.documents.shape[1])
 
 
 def document_vectors(problem: Problem, rows: Tensor | slice, memory: Memory) -> Tensor:
@@ -180,19 +180,13 @@ def document_vectors(problem: Problem, rows: Tensor | slice, memory: Memory) -> 
     documents = problem.documents
     if isinstance(rows, slice):
         block = documents[rows]
-        if _stays(problem):
+        if documents.dtype == problem.dtype and documents.numel() <= _CACHED_ELEMENTS:
             return block
         return memory.view(*block.shape).copy_(block)
     tokens = memory.view(rows.shape[0], documents.shape[1])
     if documents.dtype == tokens.dtype:
         return torch.index_select(documents, 0, rows, out=tokens)
     return tokens.copy_(documents.index_select(0, rows))
-
-
-def _stays(problem: Problem) -> bool:
-    """Whether consecutive document rows are multiplied where they are."""
-    documents = problem.documents
-    return documents.dtype == problem.dtype and documents.numel() <= _CACHED_ELEMENTS
 
 
 def query_vectors(problem: Problem, part: Part) -> Tensor:

@@ -1,0 +1,65 @@
+"""Lists in the order of their labels, and what is left of them at each place."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from rankgrad._checks import InputError
+from rankgrad.losses._lists import Lists, bounded
+from rankgrad.ops.scans import reverse_logcumsumexp
+
+LabelTies: TypeAlias = Literal["together", "lowest_index"]
+
+
+class Ordered(NamedTuple):
+    """A list from its highest label down; masked items last."""
+
+    order: Tensor  # [..., n]
+    scores: Tensor  # [..., n], finite or NaN
+    real: Tensor  # [..., n]
+    first: Tensor  # [..., n] place, from 0, where each item's run of equal labels begins
+    after: Tensor  # [..., n] place after the run
+    rest: Tensor  # [..., n] log sum exp of the scores from each place on, 0 at masked items
+
+
+def by_labels(lists: Lists, temperature: float = 1.0) -> Ordered:
+    """Sort scores over ``temperature`` by labels; the lower index first among equal ones."""
+    # Labels of -inf are no lower than the lowest number, so that masked items still come after them.
+    keys = lists.labels.detach().clamp(min=torch.finfo(lists.labels.dtype).min)
+    labels, order = keys.masked_fill(~lists.mask, float("-inf")).sort(dim=-1, descending=True, stable=True)
+    real = labels != float("-inf")
+    scores = (bounded(lists.scores) / temperature).gather(-1, order)
+    places = torch.arange(labels.shape[-1], device=labels.device).expand_as(labels)
+    changes = labels[..., 1:] != labels[..., :-1]
+    first = places.where(pad(changes, (1, 0), value=True), 0).cummax(dim=-1).values
+    ends = (places + 1).where(pad(changes, (0, 1), value=True), labels.shape[-1])
+    after = ends.flip(-1).cummin(dim=-1).values.flip(-1)
+    return Ordered(order, scores, real, first, after, reverse_logcumsumexp(scores, mask=real))
+
+
+def lags(ordered: Ordered, ties: LabelTies) -> Tensor:
+    """``log sum exp(s_j) - s_i`` over what is left when item i is to be taken; 0 at masked items.
+
+    With ``"together"`` that is every item whose label is no higher, with ``"lowest_index"`` the items behind it.
+    """
+    if ties not in ("together", "lowest_index"):
+        raise InputError(f'ties: expected "together" or "lowest_index", got {ties!r}')
+    left = ordered.rest.gather(-1, ordered.first) if ties == "together" else ordered.rest
+    return (left - ordered.scores).masked_fill(~ordered.real, 0.0)
+
+
+def within(ordered: Ordered, k: int | None, ties: LabelTies) -> Tensor:
+    """Which places are among the first ``k``; tied items stand, together, where the first of them does."""
+    if k is None:
+        return ordered.real
+    places = torch.arange(ordered.real.shape[-1], device=ordered.real.device)
+    return ordered.real & ((ordered.first if ties == "together" else places) < k)
+
+
+def weighted_in_order(terms: Tensor, lists: Lists, ordered: Ordered) -> Tensor:
+    """One term a place, times the weight of the item there."""
+    return terms if lists.weights is None else terms * lists.weights.gather(-1, ordered.order)
