@@ -92,7 +92,7 @@ def tile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(cpu_blocks, "TILE_ELEMENTS", request.param)
         monkeypatch.setattr(cpu_blocks, "RUN_ROWS", request.param)
         monkeypatch.setattr(cpu_blocks, "_PART_ROWS", 6)
-        monkeypatch.setattr(cpu_blocks, "_CACHED_ELEMENTS", 0)
+        monkeypatch.setattr(cpu_blocks, "CACHED_ELEMENTS", 0)
         monkeypatch.setattr(cpu, "_WHOLE_ROWS", 1)
 
 

@@ -13,7 +13,7 @@ from rankgrad.ops.maxsim.problem import Problem
 
 TILE_ELEMENTS = 1 << 20
 _PART_ROWS = 512
-_CACHED_ELEMENTS = 1 << 22
+CACHED_ELEMENTS = 1 << 22
 RUN_ROWS = 1 << 17
 RUN_ELEMENTS = 1 << 19
 # How much longer than the shortest document of a tile the longest may be.
@@ -180,7 +180,7 @@ def document_vectors(problem: Problem, rows: Tensor | slice, memory: Memory) -> 
     documents = problem.documents
     if isinstance(rows, slice):
         block = documents[rows]
-        if documents.dtype == problem.dtype and documents.numel() <= _CACHED_ELEMENTS:
+        if documents.dtype == problem.dtype and documents.numel() <= CACHED_ELEMENTS:
             return block
         return memory.view(*block.shape).copy_(block)
     tokens = memory.view(rows.shape[0], documents.shape[1])
