@@ -31,6 +31,26 @@ def accumulate(x: Tensor, name: str) -> Tensor:
     return x.to(accumulation_dtype(**{name: x}))
 
 
+def as_lists(x: Tensor) -> Tensor:
+    """``[lists, items]``, whatever the leading axes, also where nothing is in a list.
+
+    Example:
+        >>> as_lists(torch.zeros(5)).shape, as_lists(torch.zeros(2, 3, 0)).shape
+        (torch.Size([1, 5]), torch.Size([6, 0]))
+    """
+    return x.unsqueeze(0).flatten(0, -2)
+
+
+def as_rows(matrix: Tensor) -> Tensor:
+    """The matrix with neighbours of a row side by side, as kernels read it; a copy only where it must be."""
+    return matrix if matrix.stride(-1) == 1 else matrix.contiguous()
+
+
+def as_bytes(mask: Tensor | None) -> Tensor | None:
+    """A mask as kernels read it."""
+    return None if mask is None else mask.contiguous().view(torch.uint8)
+
+
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
     """A context in which autocast does not lower matrix products, and nothing at all where autocast is off."""
     if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rankgrad._checks import InputError
+from rankgrad.ops._arguments import as_lists
 from rankgrad.ops._dispatch import Backend, Implementation, resolve_backend
 from rankgrad.ops.isotonic import launch, library
 
@@ -67,8 +68,3 @@ def masked_lists(x: Tensor, mask: Tensor, *, finite: bool) -> Tensor:
 def unsort(x: Tensor, order: Tensor) -> Tensor:
     """Back to the places that ``gather`` with ``order`` took the items from."""
     return torch.zeros_like(x).scatter(-1, order, x)
-
-
-def as_lists(x: Tensor) -> Tensor:
-    """``[lists, items]``, whatever the leading axes."""
-    return x.reshape(x.shape[:-1].numel(), x.shape[-1])

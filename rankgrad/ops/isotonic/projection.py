@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rankgrad.ops._arguments import accumulate
+from rankgrad.ops._arguments import accumulate, as_lists
 from rankgrad.ops._dispatch import Backend, Implementation
 from rankgrad.ops.isotonic import library, projection_library, reference
 from rankgrad.ops.isotonic.problem import (
     Regularization,
-    as_lists,
     block_sum,
     find_blocks,
     implementation,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rankgrad.ops._arguments import accumulation_dtype
+from rankgrad.ops._arguments import accumulation_dtype, as_lists
 from rankgrad.ops._dispatch import Backend, Implementation, resolve_backend
 from rankgrad.ops.laplace import library, reference
 
@@ -197,7 +197,7 @@ def _per_list(value: float | Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _lists(x: Tensor) -> Tensor:
     """``[lists, n]``, also where nothing is in a list; always alike in memory, so that sums run in the same order."""
-    return x.unsqueeze(0).flatten(0, -2).contiguous()
+    return as_lists(x).contiguous()
 
 
 def _rows(mask: Tensor | None) -> Tensor | None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rankgrad.ops._arguments import as_bytes, as_rows
 from rankgrad.ops.maxsim.problem import Problem
 from rankgrad.ops.maxsim.tiles import Tiles, check_width, documents_tiles, forward_tiles, queries_tiles
 
@@ -19,7 +20,7 @@ def forward(problem: Problem, *, keep: bool) -> tuple[Tensor, Tensor]:
     from rankgrad.ops.maxsim import kernels
 
     kernel: Any = kernels._maxsim_forward_kernel
-    queries, documents = _rows(problem.queries), _rows(problem.documents)
+    queries, documents = as_rows(problem.queries), as_rows(problem.documents)
     dim = queries.shape[1]
     tiles = forward_tiles(problem.query_count, problem.query_tokens, dim, _compute(problem), own=problem.own)
     chunks = max(1, -(-problem.query_tokens // tiles.slots))
@@ -32,8 +33,8 @@ def forward(problem: Problem, *, keep: bool) -> tuple[Tensor, Tensor]:
         kernel[(programs,)](
             queries,
             documents,
-            _flags(problem.query_mask),
-            _flags(problem.document_mask),
+            as_bytes(problem.query_mask),
+            as_bytes(problem.document_mask),
             None if weights is None else weights.float().contiguous(),
             problem.query_offsets,
             problem.document_offsets,
@@ -90,7 +91,7 @@ def _documents(
     from rankgrad.ops.maxsim import backward_kernels
 
     kernel: Any = backward_kernels._maxsim_backward_documents_kernel
-    queries, documents = _rows(problem.queries), _rows(problem.documents)
+    queries, documents = as_rows(problem.queries), as_rows(problem.documents)
     dim = queries.shape[1]
     tiles = documents_tiles(dim, _compute(problem))
     # Tokens that unsound offsets leave out belong to no program.
@@ -103,7 +104,7 @@ def _documents(
     kernel[(count, -(-dim // tiles.dims))](
         queries,
         documents,
-        _flags(problem.document_mask),
+        as_bytes(problem.document_mask),
         problem.query_offsets,
         problem.document_offsets,
         tile_document,
@@ -145,7 +146,7 @@ def _hard_queries(
     from rankgrad.ops.maxsim import backward_kernels
 
     kernel: Any = backward_kernels._maxsim_backward_queries_kernel
-    queries, documents = _rows(problem.queries), _rows(problem.documents)
+    queries, documents = as_rows(problem.queries), as_rows(problem.documents)
     rows, dim = queries.shape
     dims = queries_tiles(dim, _compute(problem)).dims
     parts = -(-dim // dims)
@@ -188,7 +189,7 @@ def _soft_queries(
     from rankgrad.ops.maxsim import backward_kernels
 
     kernel: Any = backward_kernels._maxsim_soft_backward_queries_kernel
-    queries, documents = _rows(problem.queries), _rows(problem.documents)
+    queries, documents = as_rows(problem.queries), as_rows(problem.documents)
     rows, dim = queries.shape
     tiles = queries_tiles(dim, _compute(problem))
     chunks = -(-problem.query_tokens // tiles.rows) if problem.own else 1
@@ -201,7 +202,7 @@ def _soft_queries(
         kernel[(row_tiles, parts, splits)](
             queries,
             documents,
-            _flags(problem.document_mask),
+            as_bytes(problem.document_mask),
             problem.query_offsets,
             problem.document_offsets,
             gradients,
@@ -274,11 +275,3 @@ def _widths(problem: Problem, tiles: Tiles) -> dict[str, Any]:
 def _compute(problem: Problem) -> torch.dtype:
     """What is multiplied: the operands' common type, so that none is rounded."""
     return torch.promote_types(problem.queries.dtype, problem.documents.dtype)
-
-
-def _rows(matrix: Tensor) -> Tensor:
-    return matrix if matrix.stride(-1) == 1 else matrix.contiguous()
-
-
-def _flags(mask: Tensor | None) -> Tensor | None:
-    return None if mask is None else mask.contiguous().view(torch.uint8)

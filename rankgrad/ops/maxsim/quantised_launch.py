@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rankgrad.ops._arguments import as_bytes, as_rows
 from rankgrad.ops.maxsim.quantised_problem import QuantisedProblem
 from rankgrad.ops.maxsim.tiles import Tiles, forward_tiles
 
@@ -15,13 +16,13 @@ def scores(problem: QuantisedProblem) -> Tensor:
     """Scores ``[query_count, candidates]``."""
     from rankgrad.ops.maxsim.quantised_kernels import _maxsim_quantised_kernel
 
-    queries, codes = _rows(problem.queries), _rows(problem.codes)
+    queries, codes = as_rows(problem.queries), as_rows(problem.codes)
     dim, weights = queries.shape[1], problem.query_weights
     tiles = _tiles(problem)
     chunks = max(1, -(-problem.query_tokens // tiles.slots))
     sums = queries.new_empty((chunks, problem.query_count, problem.candidates), dtype=torch.float32)
     programs = -(-problem.query_count // tiles.queries) * chunks * problem.candidates
-    centroids = None if problem.centroids is None else _rows(problem.centroids)
+    centroids = None if problem.centroids is None else as_rows(problem.centroids)
     buckets = None if problem.bucket_weights is None else _by_packed_code(problem.bucket_weights)
     if programs:
         _maxsim_quantised_kernel[(programs,)](
@@ -31,8 +32,8 @@ def scores(problem: QuantisedProblem) -> Tensor:
             None if problem.centroid_ids is None else problem.centroid_ids.contiguous(),
             centroids,
             buckets,
-            _flags(problem.query_mask),
-            _flags(problem.document_mask),
+            as_bytes(problem.query_mask),
+            as_bytes(problem.document_mask),
             None if weights is None else weights.float().contiguous(),
             problem.document_offsets,
             sums,
@@ -96,11 +97,3 @@ def _by_packed_code(weights: Tensor) -> Tensor:
     places = torch.arange(bits, device=weights.device)
     packed = torch.arange(weights.shape[0], device=weights.device).unsqueeze(1)
     return weights.float()[((packed >> places & 1) << places.flip(0)).sum(1)]
-
-
-def _rows(matrix: Tensor) -> Tensor:
-    return matrix if matrix.stride(-1) == 1 else matrix.contiguous()
-
-
-def _flags(mask: Tensor | None) -> Tensor | None:
-    return None if mask is None else mask.contiguous().view(torch.uint8)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rankgrad.ops._arguments import accumulate
+from rankgrad.ops._arguments import accumulate, as_lists
 from rankgrad.ops._dispatch import Backend, resolve_backend
 from rankgrad.ops.pairwise_loss import launch, reference, tiled
 from rankgrad.ops.pairwise_loss.reference import PairOptions
@@ -110,12 +110,7 @@ def pairwise_losses(
     if path == "reference":
         return reference.losses(scores, keys, mask, weights, options)
     gradient = torch.is_grad_enabled() and scores.requires_grad
-    mask, weights = (None if x is None else _lists(x.detach()) for x in (mask, weights))
+    mask, weights = (None if x is None else as_lists(x.detach()) for x in (mask, weights))
     weights = None if weights is None else weights.to(scores.dtype)
-    values, _ = pairwise_loss_op(_lists(scores), _lists(keys), mask, weights, *options, gradient, path == "triton")
+    values, _ = pairwise_loss_op(as_lists(scores), as_lists(keys), mask, weights, *options, gradient, path == "triton")
     return values.view(scores.shape[:-1])
-
-
-def _lists(x: Tensor) -> Tensor:
-    """``[lists, n]``, also where nothing is in a list."""
-    return x.unsqueeze(0).flatten(0, -2)

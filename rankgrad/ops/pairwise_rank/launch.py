@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rankgrad.ops._arguments import as_bytes, as_rows
 from rankgrad.ops.pairwise_rank.reference import bound
 
 _TILE_ELEMENTS = 1 << 12
@@ -29,12 +30,12 @@ def forward(values: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
     from rankgrad.ops.pairwise_rank import kernels
 
     kernel: Any = kernels._pairwise_rank_forward_kernel
-    values = _rows(values)
+    values = as_rows(values)
     ranks = torch.empty_like(values, dtype=torch.float32, memory_format=torch.contiguous_format)
     if values.numel():
         programs, sizes, constants = _sizes(values, mask)
         kernel[(programs,)](
-            values, _flags(mask), ranks, *sizes, math.log2(math.e) / temperature, bound(torch.float32), **constants
+            values, as_bytes(mask), ranks, *sizes, math.log2(math.e) / temperature, bound(torch.float32), **constants
         )
     return ranks
 
@@ -44,13 +45,13 @@ def backward(values: Tensor, mask: Tensor | None, temperature: float, gradients:
     from rankgrad.ops.pairwise_rank import kernels
 
     kernel: Any = kernels._pairwise_rank_backward_kernel
-    values = _rows(values)
+    values = as_rows(values)
     result = torch.empty_like(values, memory_format=torch.contiguous_format)
     if values.numel():
         programs, sizes, constants = _sizes(values, mask)
         kernel[(programs,)](
             values,
-            _flags(mask),
+            as_bytes(mask),
             gradients.float().contiguous(),
             result,
             *sizes,
@@ -70,11 +71,3 @@ def _sizes(values: Tensor, mask: Tensor | None) -> tuple[int, tuple[int, int, in
     item_tiles = -(-items // side)
     constants = {"MASKED": mask is not None, "LISTS": each, "ITEMS": side, "num_warps": 4}
     return -(-lists // each) * item_tiles, (values.stride(0), lists, items, item_tiles), constants
-
-
-def _rows(values: Tensor) -> Tensor:
-    return values if values.stride(-1) == 1 else values.contiguous()
-
-
-def _flags(mask: Tensor | None) -> Tensor | None:
-    return None if mask is None else mask.contiguous().view(torch.uint8)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rankgrad.ops._arguments import accumulation_dtype
+from rankgrad.ops._arguments import accumulation_dtype, as_lists
 from rankgrad.ops._dispatch import Implementation
 from rankgrad.ops.pairwise_rank import cpu, launch, reference
 
@@ -75,15 +75,10 @@ def ranks(values: Tensor, mask: Tensor | None, temperature: float, *, implementa
     if implementation == "reference":
         return reference.ranks(values, mask, temperature)
     triton = implementation == "triton"
-    shape, values = values.shape, _lists(values)
-    mask = None if mask is None else _lists(mask)
+    shape, values = values.shape, as_lists(values)
+    mask = None if mask is None else as_lists(mask)
     tracing = torch.compiler.is_compiling() or values.device.type == "meta"
     if not (tracing or (torch.is_grad_enabled() and values.requires_grad)):
         # Nothing to differentiate and nothing to trace: the operator's bookkeeping would be time lost.
         return (launch if triton else cpu).forward(values, mask, temperature).view(shape)
     return pairwise_rank_op(values, mask, temperature, triton).view(shape)
-
-
-def _lists(x: Tensor) -> Tensor:
-    """``[lists, n]``, also where nothing is in a list."""
-    return x.unsqueeze(0).flatten(0, -2)
