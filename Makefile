@@ -5,7 +5,7 @@ CASE ?= rerank
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq install --no-compile
 TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' constraints.txt)
-PYLATE := $(shell sed -n 's/^\(pylate==[^ ]*\).*/\1/p' constraints.txt)
+UNRESOLVED := $(shell sed -n 's/^\(pylate==[^ ]*\|allrank==[^ ]*\).*/\1/p' constraints.txt)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -54,5 +54,5 @@ clean: ## remove .venv and caches; runs/ stays
 
 .venv/.bench: .venv/.torch pyproject.toml
 	$(INSTALL) -e '.[bench]' -c constraints.txt
-	$(INSTALL) --no-deps '$(PYLATE)'
+	$(INSTALL) --no-deps $(UNRESOLVED)
 	@touch .venv/.demo $@

@@ -9,17 +9,28 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import (
+    fusion,
+    grad_cache,
+    losses,
+    ltr,
     maxsim_in_batch,
     maxsim_memory,
     maxsim_quantised,
     maxsim_rerank,
     maxsim_soft,
     metrics,
+    projection,
+    quality,
+    quality_plan,
     record,
     rerank,
+    resume,
+    serve,
     soft_cases,
+    throughput,
     training,
 )
+from benchmarks.ltr_plot import draw_quality
 from benchmarks.machine import environment
 from benchmarks.options import Options
 from benchmarks.plot import draw
@@ -28,20 +39,33 @@ from benchmarks.show import show
 from benchmarks.soft_plot import draw_grid
 from benchmarks.soft_settings import CASES as SOFT_CASES
 from benchmarks.workers import WorkerError
+from rankgrad._checks import InputError
 
 RESULTS = Path(__file__).resolve().parent / "results"
 CASES = {
     rerank.CASE: rerank.run,
     training.CASE: training.run,
+    grad_cache.CASE: grad_cache.run,
+    resume.CASE: resume.run,
+    serve.CASE: serve.run,
+    throughput.CASE: throughput.run,
     maxsim_rerank.CASE: maxsim_rerank.run,
     maxsim_in_batch.CASE: maxsim_in_batch.run,
     maxsim_soft.CASE: maxsim_soft.run,
     maxsim_quantised.CASE: maxsim_quantised.run,
     maxsim_memory.CASE: maxsim_memory.run,
     metrics.CASE: metrics.run,
+    fusion.CASE: fusion.run,
+    losses.CASE: losses.run,
+    ltr.CASE: ltr.run,
     **{case: partial(soft_cases.run, case) for case in SOFT_CASES},
 }
-PICTURES = {maxsim_memory.CASE: draw_lines, **dict.fromkeys(SOFT_CASES, draw_grid)}
+STUDIES = {quality.CASE: quality.run, projection.CASE: projection.run}
+PICTURES = {
+    maxsim_memory.CASE: draw_lines,
+    **dict.fromkeys((ltr.CASE, *STUDIES), draw_quality),
+    **dict.fromkeys(SOFT_CASES, draw_grid),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,10 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, or 1 when a provider disagreed or failed: then nothing is written.
     """
     arguments = _parser().parse_args(argv)
-    options = Options(quick=arguments.quick, model=arguments.model, device=arguments.device)
+    options = Options(quick=arguments.quick, model=arguments.model, device=arguments.device, data=arguments.data)
     try:
-        rows = CASES[arguments.case](options)
-    except WorkerError as error:
+        if arguments.case in STUDIES:
+            rows = STUDIES[arguments.case](options, quality_plan.plan_of(arguments))
+        else:
+            rows = CASES[arguments.case](options)
+    except (WorkerError, InputError) as error:
         print(f"benchmarks: error: {error}", file=sys.stderr)
         return 1
     where = environment(options.device)
@@ -70,13 +97,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure rankgrad beside its peers.")
-    parser.add_argument("case", choices=tuple(CASES), help="what is measured")
+    parser.add_argument("case", choices=(*CASES, *STUDIES), help="what is measured")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it works, no measurement")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (default: benchmarks/results)")
     parser.add_argument(
         "--model", default="minilm", help="a folder, minilm, or random for its shape (default: %(default)s)"
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
+    parser.add_argument("--data", metavar="FOLDER", help="a LETOR folder: measure it alone (ltr)")
+    quality_plan.add_to(parser)
     return parser
 
 

@@ -59,20 +59,22 @@ fi
 
 # The times add up to less than 10 minutes.
 mark=$(mktemp)
-for name in ${*:-tests sanitize maxsim_rerank maxsim_in_batch maxsim_soft maxsim_quantised maxsim_memory rerank}; do
+for name in ${*:-tests sanitize maxsim_rerank maxsim_in_batch maxsim_soft maxsim_quantised maxsim_memory losses metrics rerank}; do
   case $name in
     # Versions other than the pinned ones warn of other things; here only failures count.
     tests) step 70 "$python" -m pytest tests/gpu -W default -rs -p no:cacheprovider ;;
     # Hundreds of kernels are compiled: minutes, so only when asked for.
     kernels) step 300 "$python" -m pytest tests/ops/test_maxsim_kernels.py tests/ops/test_maxsim_quantised.py -W default -p no:cacheprovider ;;
     sanitize) sanitize 70 ;;
-    maxsim_rerank) measure 150 maxsim_rerank ;;
+    maxsim_rerank) measure 120 maxsim_rerank ;;
     maxsim_in_batch) measure 40 maxsim_in_batch ;;
     maxsim_soft) measure 30 maxsim_soft ;;
-    maxsim_quantised) measure 75 maxsim_quantised ;;
+    maxsim_quantised) measure 60 maxsim_quantised ;;
     maxsim_memory) measure 55 maxsim_memory ;;
     # Each stops by itself after two minutes; all of them are a run of their own.
     soft_rank | soft_sort | soft_top_k) measure 170 "$name" ;;
+    losses) measure 45 losses ;;
+    metrics) measure 30 metrics ;;
     rerank)
       # Without the packaged weights an encoder of the same shape takes their place: the times are the same.
       model=minilm

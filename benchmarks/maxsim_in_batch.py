@@ -14,7 +14,7 @@ _FLOAT = 4
 
 
 def run(options: Options) -> list[Row]:
-    """Times of all providers in turn; on a CPU the memory of each in a process of its own."""
+    """Times of all providers in turn; on a CPU the memory of each in a process of its own (one for all when quick)."""
     return timed_and_weighed(CASE, settings(options), options)
 
 
@@ -41,10 +41,18 @@ def timed_and_weighed(case: str, wanted: list[Setting], options: Options) -> lis
     for setting in wanted:
         named = setting.name(options.device, threads)
         measured = {each.provider for each in rows if each.setting == named}
-        for name in (each.name for each in setting.providers(options.device) if each.name in measured):
-            print(f"memory, {case}, {named}: {name}", flush=True)
-            job = {"setting": setting, "provider": name}
-            growth = run_worker("benchmarks.maxsim_memory_worker", job, threads=threads)
-            rows.append(row(case, name, named, PEAK, "MiB", growth))
-            rows.append(row(case, name, named, PEAK_RATIO, "", peak_ratio(setting.shape, growth, element=_FLOAT)))
+        names = [each.name for each in setting.providers(options.device) if each.name in measured]
+        for together in [names] if options.quick else [[name] for name in names]:
+            print(f"memory, {case}, {named}: {', '.join(together)}", flush=True)
+            job = {"setting": setting, "providers": together}
+            found = run_worker("benchmarks.maxsim_memory_worker", job, threads=threads)
+            for name, growth in zip(together, found, strict=True):
+                rows += _peaks(case, setting, named, name, growth)
     return rows
+
+
+def _peaks(case: str, setting: Setting, named: str, name: str, growth: float) -> list[Row]:
+    return [
+        row(case, name, named, PEAK, "MiB", growth),
+        row(case, name, named, PEAK_RATIO, "", peak_ratio(setting.shape, growth, element=_FLOAT)),
+    ]

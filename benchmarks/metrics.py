@@ -14,8 +14,10 @@ _THREADS = 2
 
 def run(options: Options) -> list[Row]:
     """One process: the lists in memory, then the two files."""
-    queries = 50 if options.quick else 100_000
-    job = {"device": options.device, "quick": options.quick, "queries": queries, "documents": 100, "judged": 10}
+    job = {"device": options.device, "quick": options.quick, "documents": 100, "judged": 10}
+    job |= (
+        {"queries": 50, "queries_in_files": 50} if options.quick else {"queries": 100_000, "queries_in_files": 10_000}
+    )
     threads = 1 if options.quick or options.device != "cpu" else _THREADS
     with tempfile.TemporaryDirectory() as folder:
         found = run_worker("benchmarks.metrics_worker", job | {"folder": folder}, threads=threads)

@@ -1,4 +1,8 @@
-"""Who computes ranking metrics: each provider turns lists, or two files, into a call that gives four means."""
+"""Who computes ranking metrics: each provider turns lists, or two files, into a call that gives four means.
+
+What a package loads or compiles at its first call is no part of the call: it is imported, and where it compiles it is
+called on a few queries, before.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from rankgrad.metrics import NDCG, AveragePrecision, Recall, ReciprocalRank, mea
 
 NAMES = ("nDCG@10", "MAP", "MRR", "recall@10")
 METRICS = (NDCG(k=10), AveragePrecision(), ReciprocalRank(), Recall(k=10))
+_FEW = 3
 _TREC = ("ndcg_cut_10", "map", "recip_rank", "recall_10")
 Means = list[float]
 Call = Callable[[], Means]
@@ -40,17 +45,17 @@ def in_memory(data: Lists, run: dict[str, Any], qrels: dict[str, Any], device: s
     yield Provider("torchmetrics", "torchmetrics", lambda: _torchmetrics(scores, grades), slow=True)
     if device != "cpu":
         return
-    yield Provider("ranx", "ranx", lambda: _ranx(run, qrels))
-    yield Provider("pytrec_eval", "pytrec_eval", lambda: _pytrec_eval(run, qrels))
-    yield Provider("ir-measures", "ir_measures", lambda: lambda: _ir_measures(run, qrels))
+    yield Provider("ranx", "ranx", lambda: _ranx(run, qrels), slow=True)
+    yield Provider("pytrec_eval", "pytrec_eval", lambda: _pytrec_eval(run, qrels), slow=True)
+    yield Provider("ir-measures", "ir_measures", lambda: _ir_measures(run, qrels), slow=True)
 
 
 def from_files(run: Path, qrels: Path) -> Iterator[Provider]:
     """Reading included."""
     yield Provider(OURS, "rankgrad", lambda: lambda: _our_files(run, qrels))
-    yield Provider("ranx", "ranx", lambda: lambda: _ranx_files(run, qrels), slow=True)
-    yield Provider("pytrec_eval", "pytrec_eval", lambda: lambda: _pytrec_eval_files(run, qrels), slow=True)
-    yield Provider("ir-measures", "ir_measures", lambda: lambda: _ir_measures_files(run, qrels), slow=True)
+    yield Provider("ranx", "ranx", lambda: _ranx_files(run, qrels), slow=True)
+    yield Provider("pytrec_eval", "pytrec_eval", lambda: lambda: _pytrec_eval_files(run, qrels))
+    yield Provider("ir-measures", "ir_measures", lambda: _ir_measures_files(run, qrels), slow=True)
 
 
 def installed(provider: Provider) -> bool:
@@ -122,14 +127,18 @@ def _torchmetrics(scores: torch.Tensor, grades: torch.Tensor) -> Call:
 def _ranx(run: dict[str, Any], qrels: dict[str, Any]) -> Call:
     import ranx
 
+    few = list(qrels)[:_FEW]
+    _ranx_means(ranx.Qrels({query: qrels[query] for query in few}), ranx.Run({query: run[query] for query in few}))
     ready = ranx.Qrels(qrels), ranx.Run(run)
     return lambda: _ranx_means(*ready)
 
 
-def _ranx_files(run: Path, qrels: Path) -> Means:
+def _ranx_files(run: Path, qrels: Path) -> Call:
     import ranx
 
-    return _ranx_means(ranx.Qrels.from_file(str(qrels), kind="trec"), ranx.Run.from_file(str(run), kind="trec"))
+    few = {str(query): {"a": 1, "b": 2} for query in range(_FEW)}
+    _ranx_means(ranx.Qrels(few), ranx.Run({query: {"a": 1.0, "b": 2.0} for query in few}))
+    return lambda: _ranx_means(ranx.Qrels.from_file(str(qrels), kind="trec"), ranx.Run.from_file(str(run), kind="trec"))
 
 
 def _ranx_means(qrels: Any, run: Any) -> Means:
@@ -160,15 +169,19 @@ def _pytrec_eval_files(run: Path, qrels: Path) -> Means:
         return _pytrec_eval(pytrec_eval.parse_run(file), judged)()
 
 
-def _ir_measures(run: Any, qrels: Any) -> Means:
+def _ir_measures(run: Any, qrels: Any) -> Call:
     import ir_measures
 
     measures = [ir_measures.nDCG @ 10, ir_measures.AP, ir_measures.RR, ir_measures.R @ 10]
-    found = ir_measures.calc_aggregate(measures, qrels, run)
-    return [float(found[measure]) for measure in measures]
+
+    def means() -> Means:
+        found = ir_measures.calc_aggregate(measures, qrels, run)
+        return [float(found[measure]) for measure in measures]
+
+    return means
 
 
-def _ir_measures_files(run: Path, qrels: Path) -> Means:
+def _ir_measures_files(run: Path, qrels: Path) -> Call:
     import ir_measures
 
-    return _ir_measures(ir_measures.read_trec_run(str(run)), ir_measures.read_trec_qrels(str(qrels)))
+    return lambda: _ir_measures(ir_measures.read_trec_run(str(run)), ir_measures.read_trec_qrels(str(qrels)))()

@@ -26,15 +26,22 @@ def work(job: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Rows without their case."""
     # Its threads are counted when it is imported, before which the peers must know.
     os.environ["NUMBA_NUM_THREADS"] = str(job["threads"])
-    data = lists(job["queries"], job["documents"], job["judged"])
-    wanted = [float(definition(data)[name].mean()) for name in NAMES]
     plural = "s" if job["threads"] > 1 else ""
     where = f"{job['threads']} thread{plural}" if job["device"] == "cpu" else job["device"]
     shape = f"{job['queries']:,} queries x {job['documents']} documents, {where}"
-    rows = _measured(f"{MEMORY}, {shape}", _in_memory(data, job["device"]), wanted, job)
+    data = lists(job["queries"], job["documents"], job["judged"])
+    rows = _measured(f"{MEMORY}, {shape}", _in_memory(data, job["device"]), _means(data), job)
     if job["device"] == "cpu":
-        rows += _measured(f"{FILES}, {shape}", from_files(*write_files(data, Path(job["folder"]))), wanted, job)
+        shape = f"{job['queries_in_files']:,} queries x {job['documents']} documents, {where}"
+        data = lists(job["queries_in_files"], job["documents"], job["judged"])
+        files = write_files(data, Path(job["folder"]))
+        rows += _measured(f"{FILES}, {shape}", from_files(*files), _means(data), job)
     return [each[1:] for each in rows]
+
+
+def _means(data: Lists) -> list[float]:
+    values = definition(data)
+    return [float(values[name].mean()) for name in NAMES]
 
 
 def _in_memory(data: Lists, device: str) -> Iterable[Provider]:

@@ -13,8 +13,10 @@ class Options:
         quick: tiny sizes and two rounds; shows that the case works, says nothing about speed.
         model: a model folder, ``"minilm"`` (the packaged one), or ``"random"`` (its shape, random weights).
         device: ``"cpu"`` or ``"cuda"``; what runs on a CPU alone is left out on ``"cuda"``.
+        data: a LETOR folder for the ltr case; None = what it has itself.
     """
 
     quick: bool = False
     model: str = "minilm"
     device: str = "cpu"
+    data: str | None = None

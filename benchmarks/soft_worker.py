@@ -34,9 +34,9 @@ from benchmarks.workers import answer
 
 _SECONDS = 0.3
 # A call that takes longer is not repeated for minutes.
-_SLOWEST = {"cpu": 3.0, "cuda": 0.1}
-# A shape that would begin later than this is left out: of a slow machine, or a lease of minutes, some results remain.
-_SHAPES_BEGIN_WITHIN = {"cpu": 230.0, "cuda": 120.0}
+_SLOWEST = {"cpu": 2.0, "cuda": 0.1}
+# What would begin later than this is left out: of a slow machine, or a lease of minutes, some results remain.
+_BEGINS_WITHIN = {"cpu": 160.0, "cuda": 120.0}
 
 
 class _Setting(NamedTuple):
@@ -57,12 +57,12 @@ def work(job: dict[str, Any]) -> list[tuple[Any, ...]]:
     case, device, rows = job["case"], job["device"], list[Row]()
     begin = time.monotonic()
     for shape in shapes(device, quick=job["quick"]):
-        if time.monotonic() - begin > _SHAPES_BEGIN_WITHIN[device]:
-            print(f"left out: {shape.batch} x {shape.items}: no time left", flush=True)
-            continue
         x = values(shape, device)
         for method in methods(case, shape):
             named = shape.name(method.name, device=device, threads=job["threads"])
+            if time.monotonic() - begin > _BEGINS_WITHIN[device]:
+                print(f"left out: {named}: no time left", flush=True)
+                continue
             setting = _Setting(case, shape, method, named, device, job["quick"])
             providers, agreements = _agreeing(setting, x)
             rows += agreements

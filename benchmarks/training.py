@@ -36,9 +36,9 @@ def run(options: Options) -> list[Row]:
     length = 24 if options.quick else 180
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for kind, negatives in (("cross-encoder", 3), ("late interaction", 1)):
+        for kind, negatives, quick in (("cross-encoder", 3, "fp32"), ("late interaction", 1, "bf16")):
             job = _prepare(options, Path(folder), kind, steps=steps, batch=batch, negatives=negatives, length=length)
-            for precision in PRECISIONS:
+            for precision in (quick,) if options.quick else PRECISIONS:
                 rows += _compare(job | {"precision": precision}, threads=threads)
     return rows
 

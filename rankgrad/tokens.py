@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -106,6 +107,9 @@ class LateInteractionRules:
         query_expansion: fill queries with ``[MASK]`` up to ``query_length``; the fill takes part in MaxSim.
         attend_to_expansion: let the encoder attend to the fill.
         skip_words: document tokens left out of MaxSim (punctuation).
+        query_prompt: text put before each query, after the prefix; empty for none.
+        document_prompt: the same for documents.
+        expansion_length: expand queries to this many tokens instead of ``query_length``, which still cuts them.
     """
 
     query_prefix: str = ""
@@ -115,6 +119,9 @@ class LateInteractionRules:
     query_expansion: bool = True
     attend_to_expansion: bool = False
     skip_words: tuple[str, ...] = PUNCTUATION
+    query_prompt: str = ""
+    document_prompt: str = ""
+    expansion_length: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -135,12 +142,16 @@ class LateInteractionTokenizer:
         rules: lengths, prefixes, expansion, skip list.
         mask_id: the id that expands queries.
         pad_id: the id that fills short documents.
+
+    Attributes:
+        cut: how many queries and documents were longer than the rules allow, so far.
     """
 
     tokenizer: Tokenizer = field(repr=False)
     rules: LateInteractionRules
     mask_id: int
     pad_id: int = 0
+    cut: Counter[str] = field(default_factory=Counter, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _unbounded(self.tokenizer)
@@ -150,21 +161,25 @@ class LateInteractionTokenizer:
                 raise ValueError(f"{name}={prefix!r} is no token of this vocabulary: add it, or choose one that is")
 
     def queries(self, texts: Sequence[str]) -> Tokens:
-        """Tokenize queries, expanded to ``query_length`` where the rules say so."""
+        """Tokenize queries, expanded where the rules say so."""
         rules = self.rules
-        rows = self._encode(texts, rules.query_prefix, rules.query_length)
+        rows = self._encode(texts, "query", rules.query_prefix, rules.query_prompt, rules.query_length)
         if not rules.query_expansion:
             return _pad(rows, pad_id=self.pad_id)
-        lengths = np.array([len(row) for row in rows])
-        tokens = _pad(rows, pad_id=self.mask_id, width=rules.query_length)
-        position = np.arange(rules.query_length)[None, :]
-        attended = np.ones_like(tokens.input_ids) if rules.attend_to_expansion else (position < lengths[:, None])
-        return tokens._replace(attention_mask=attended.astype(np.int64), scored=np.ones_like(tokens.scored))
+        expanded = rules.expansion_length or rules.query_length
+        tokens = _pad(rows, pad_id=self.pad_id, width=max([expanded, *map(len, rows)]))
+        fill = (tokens.attention_mask == 0) & (np.arange(tokens.input_ids.shape[1]) < expanded)
+        return tokens._replace(
+            input_ids=np.where(fill, self.mask_id, tokens.input_ids),
+            attention_mask=tokens.attention_mask | (fill & rules.attend_to_expansion),
+            scored=tokens.scored | fill,
+        )
 
     def documents(self, texts: Sequence[str]) -> Tokens:
         """Tokenize documents; tokens of the skip list are attended to but not scored."""
         rules = self.rules
-        tokens = _pad(self._encode(texts, rules.document_prefix, rules.document_length), pad_id=self.pad_id)
+        rows = self._encode(texts, "document", rules.document_prefix, rules.document_prompt, rules.document_length)
+        tokens = _pad(rows, pad_id=self.pad_id)
         return tokens._replace(scored=tokens.scored & ~np.isin(tokens.input_ids, self.skip_ids))
 
     @property
@@ -173,15 +188,22 @@ class LateInteractionTokenizer:
         ids = (self.tokenizer.token_to_id(word) for word in self.rules.skip_words)
         return np.array([token for token in ids if token is not None], dtype=np.int64)
 
-    def _encode(self, texts: Sequence[str], prefix: str, length: int) -> list[list[int]]:
+    def _encode(self, texts: Sequence[str], what: str, prefix: str, prompt: str, length: int) -> list[list[int]]:
         marker = [self.tokenizer.token_to_id(prefix)] if prefix else []
         room = length - len(marker) - self.tokenizer.num_special_tokens_to_add(False)
+        texts = [prompt + text for text in texts] if prompt else list(texts)
         rows = []
-        for encoding in self.tokenizer.encode_batch(list(texts), add_special_tokens=False):
+        for encoding in self.tokenizer.encode_batch(texts, add_special_tokens=False):
+            self.cut[what] += len(encoding.ids) > room
             encoding.truncate(room)
             ids = self.tokenizer.post_process(encoding).ids
             rows.append([*ids[:1], *marker, *ids[1:]])
         return rows
+
+
+def padded_tokens(rows: list[list[int]], *, pad_id: int) -> Tokens:
+    """Rows of ids as one batch, filled up on the right; every token takes part."""
+    return _pad(rows, pad_id=pad_id)
 
 
 def _unbounded(tokenizer: Tokenizer) -> None:

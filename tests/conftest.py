@@ -87,6 +87,44 @@ def tiny_encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_mlm_folder(tiny_encoder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny encoder with a masked language model's head, random weights of seed 0."""
+    from transformers import AutoConfig, AutoTokenizer, BertForMaskedLM
+
+    folder = tmp_path_factory.mktemp("tiny") / "mlm"
+    AutoTokenizer.from_pretrained(tiny_encoder_folder).save_pretrained(folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        BertForMaskedLM(AutoConfig.from_pretrained(tiny_encoder_folder)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_decoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder: a Qwen3 of 3 layers and hidden size 32, random weights of seed 0, no padding token."""
+    from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+    folder = tmp_path_factory.mktemp("tiny") / "decoder"
+    backend = tiny_backend()
+    backend.add_tokens(["yes", "no"])
+    PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", cls_token="[CLS]").save_pretrained(folder)
+    config = Qwen3Config(
+        vocab_size=backend.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        intermediate_size=48,
+        max_position_embeddings=1024,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        Qwen3ForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_ranker(tiny_encoder_folder: Path) -> Callable[[str], CrossEncoder | ColBERT]:
     """Makes a model of the tiny encoder: ``colbert``, or a cross-encoder of the head named; each once a session."""
     from rankgrad.models import ColBERT, CrossEncoder

@@ -18,6 +18,16 @@ REST = {"pytorch_lightning", "torchmetrics", "jsonargparse", "tensorboard", "onn
     "faiss",
     "triton",
     "sentence_transformers",
+    "datasets",
+    "ir_datasets",
+    "pandas",
+    "pyarrow",
+    "peft",
+    "fastapi",
+    "starlette",
+    "pydantic",
+    "uvicorn",
+    "prometheus_client",
 }
 
 

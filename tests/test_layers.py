@@ -29,6 +29,7 @@ TEXT = {"modules", "models", "data/collate.py"}
 LIBRARIES = {
     "triton": {"ops/*/*kernels.py", "ops/*/library.py"},
     "transformers": {*TEXT, "training"},
+    "peft": {"models"},
     "pytorch_lightning": {"training", "data/datamodule.py", "data/feature_datamodule.py"},
     "jsonargparse": {"training"},
     "torchmetrics": {"training"},
@@ -37,8 +38,15 @@ LIBRARIES = {
     "onnxruntime": {"export", "deploy"},
     "Stemmer": {"retrieve"},
     "faiss": {"retrieve"},
-    "scipy": {"metrics", "evaluation", "ops/isotonic/cpu.py"},
+    "scipy": {"metrics", "evaluation", "ops/isotonic/cpu.py", "modules/token_pooling.py"},
     "sklearn": {"data/letor.py"},
+    "fastapi": {"deploy"},
+    "starlette": {"deploy"},
+    "pydantic": {"deploy"},
+    "uvicorn": {"deploy"},
+    "prometheus_client": {"deploy"},
+    "datasets": {"data/hugging_face.py"},
+    "ir_datasets": {"data/ir_data.py"},
     "matplotlib": {"evaluation"},
 }
 EVERYTHING = LIBRARIES.keys() - {"triton"}

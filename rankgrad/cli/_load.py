@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rankgrad._checks import InputError
 
@@ -16,6 +16,7 @@ Variant: TypeAlias = Literal["fp32", "int8"]
 VARIANTS: tuple[Variant, ...] = ("fp32", "int8")
 BundleModel: TypeAlias = "deploy.CrossEncoder | deploy.ColBERT"
 TrainedModel: TypeAlias = "models.CrossEncoder | models.ColBERT"
+FeatureModel: TypeAlias = "deploy.FeatureRanker | models.FeatureRanker"
 
 PYDOC = "pydoc"
 BUNDLE_FILE = "rankgrad.json"
@@ -34,26 +35,56 @@ def is_bundle(folder: Path) -> bool:
 
 
 def load_bundle(folder: Path, variant: Variant = "fp32") -> BundleModel:
-    """Open a bundle; torch is not imported.
+    """Open a bundle of a model that reads texts; torch is not imported.
 
     Raises:
-        InputError: for files that are damaged or missing.
+        InputError: for files that are damaged or missing, or a feature ranker.
         MissingExtraError: without onnxruntime and tokenizers.
     """
     from rankgrad import deploy
 
-    return deploy.load(folder, variant=variant)
+    model = deploy.load(folder, variant=variant)
+    if isinstance(model, deploy.FeatureRanker):
+        raise _reads_no_texts(folder)
+    return model
+
+
+def is_feature_ranker(folder: Path) -> bool:
+    """Does a model folder hold a ranker of feature rows?"""
+    return _config(folder).get("model_type") == "rankgrad_feature_ranker"
+
+
+def load_feature_ranker(folder: Path) -> FeatureModel:
+    """Open a trained feature ranker or its bundle.
+
+    Raises:
+        InputError: for a model that reads texts, a folder that holds no ranker, or damaged files.
+        MissingExtraError: without onnxruntime (a bundle) or safetensors.
+    """
+    if is_bundle(folder):
+        from rankgrad import deploy
+
+        model = deploy.load(folder)
+        if isinstance(model, deploy.FeatureRanker):
+            return model
+    elif is_feature_ranker(folder):
+        from rankgrad.models import FeatureRanker
+
+        return FeatureRanker.from_pretrained(folder)
+    raise InputError(f"{folder} holds no feature ranker: rows of features need one, `rankgrad fit` trains it")
 
 
 def load_trained(folder: Path) -> TrainedModel:
     """Open a trained model folder.
 
     Raises:
-        InputError: for a folder that holds no ranker, or damaged files.
+        InputError: for a folder that holds no ranker of texts, or damaged files.
         MissingExtraError: without transformers.
     """
     from rankgrad._checks import require
 
+    if is_feature_ranker(folder):
+        raise _reads_no_texts(folder)
     require("transformers", "text")
     from rankgrad.models import ColBERT, CrossEncoder
 
@@ -95,9 +126,21 @@ def _is_colbert(folder: Path) -> bool:
 def _is_cross_encoder(folder: Path) -> bool:
     if (folder / "rankgrad_model.json").is_file():
         return True
+    names = _config(folder).get("architectures") or []
+    return any(str(name).endswith("ForSequenceClassification") for name in names)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """What ``config.json`` says; nothing where it cannot be read."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
-    names = config.get("architectures") or [] if isinstance(config, dict) else []
-    return any(str(name).endswith("ForSequenceClassification") for name in names)
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _reads_no_texts(folder: Path) -> InputError:
+    return InputError(
+        f"{folder} holds a feature ranker, which reads rows of features, not texts: measure it with `rankgrad evaluate "
+        f"--data ROWS.txt --model {folder}`, or score rows with `python -m rankgrad.deploy BUNDLE ROWS.txt`"
+    )

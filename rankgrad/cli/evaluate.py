@@ -6,12 +6,17 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rankgrad._checks import InputError, require
 from rankgrad._files import check_replaceable
+from rankgrad.cli._letor import evaluate_features, feature_file
 from rankgrad.cli._load import PYDOC, load_collection
 from rankgrad.cli._parser import Parser, add_command, positive
 from rankgrad.cli._show import is_terminal
+
+if TYPE_CHECKING:
+    from rankgrad.evaluation import Report
 
 
 def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -36,7 +41,11 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
             "  rankgrad evaluate --run run.txt --qrels qrels.txt --metrics nDCG@10 map recall.100 -q -c"
         ),
     )
-    parser.add_argument("--data", help=f"a folder in the BEIR layout, or {PYDOC} for Python's documentation")
+    parser.add_argument(
+        "--data",
+        help=f"a folder in the BEIR layout, {PYDOC} for Python's documentation, or (for feature "
+        "rankers) an svmlight file, or a folder of them such as Fold1, of which SPLIT.txt is read",
+    )
     parser.add_argument("--split", default="test", help="whose judgements to use (default: %(default)s)")
     parser.add_argument(
         "--model",
@@ -125,6 +134,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         require("matplotlib", "evaluate")
         check_replaceable(arguments.out, "report.json")
+    rows = feature_file(Path(arguments.data), arguments.split)
+    if rows is not None:
+        return _print(arguments, evaluate_features(rows, arguments))
     if arguments.tune_on == arguments.split:
         raise InputError(
             f"--tune-on {arguments.split}: weights chosen on the queries measured flatter; name another split"
@@ -148,6 +160,11 @@ def run(arguments: argparse.Namespace) -> int:
     systems = systems_of(arguments.model, task.documents.texts, depths, weights)
     metrics = (NDCG(k=arguments.k), ReciprocalRank(k=arguments.k), Recall(k=depths.retrieved))
     report = Experiment(systems, task, metrics=metrics, baseline=BASELINE, seed=arguments.seed).run(progress=True)
+    return _print(arguments, report)
+
+
+def _print(arguments: argparse.Namespace, report: Report) -> int:
+    """Write a report where asked to, and print it."""
     if arguments.out is not None:
         report.write(arguments.out)
     if arguments.json:

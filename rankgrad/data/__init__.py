@@ -10,14 +10,28 @@ from rankgrad.data.clicks import cascade_clicks, click_probabilities, dependent_
 from rankgrad.data.collate import LateInteractionFeatures, ListBatch, ListCollate, PairFeatures, TextTokens
 from rankgrad.data.epoch_loader import EpochLoader
 from rankgrad.data.feature_lists import FeatureBatch, FeatureLists, TableLists, collate_features
+from rankgrad.data.hugging_face import HuggingFaceLists
+from rankgrad.data.id_triples import read_id_triples
+from rankgrad.data.ir_data import IRDatasets, ScoredDocuments
 from rankgrad.data.jsonl import read_lists, read_teacher_scores, read_triples
 from rankgrad.data.judged_lists import JudgedLists, judged_lists
 from rankgrad.data.letor import FeatureTable, read_letor
 from rankgrad.data.position_bias import examinations_by_em, examinations_by_interventions, inverse_propensities
 from rankgrad.data.pydoc import pydoc_collection
 from rankgrad.data.records import CandidateList, Collection, Qrels, Run, Task, Texts
-from rankgrad.data.sources import BEIR, CandidateMiner, CollectionSource, ListsFile, ListSource, Pydoc
+from rankgrad.data.sources import (
+    BEIR,
+    CandidateMiner,
+    CollectionSource,
+    IdTriplesFile,
+    ListsFile,
+    ListSource,
+    Pydoc,
+    StreamSource,
+)
 from rankgrad.data.splits import hold_out
+from rankgrad.data.stream_loader import StreamLoader
+from rankgrad.data.streaming import StreamedLists, stream_lists
 from rankgrad.data.training_lists import DrawnLists, ReadyLists, ranked_lists
 from rankgrad.data.trec import read_qrels, read_run, stream_run, write_qrels, write_run
 
@@ -37,6 +51,9 @@ __all__ = [
     "FeatureListDataModule",
     "FeatureLists",
     "FeatureTable",
+    "HuggingFaceLists",
+    "IRDatasets",
+    "IdTriplesFile",
     "JudgedLists",
     "LateInteractionFeatures",
     "ListBatch",
@@ -49,6 +66,10 @@ __all__ = [
     "Qrels",
     "ReadyLists",
     "Run",
+    "ScoredDocuments",
+    "StreamLoader",
+    "StreamSource",
+    "StreamedLists",
     "TableLists",
     "Task",
     "TextTokens",
@@ -66,12 +87,14 @@ __all__ = [
     "pydoc_collection",
     "ranked_lists",
     "read_beir",
+    "read_id_triples",
     "read_letor",
     "read_lists",
     "read_qrels",
     "read_run",
     "read_teacher_scores",
     "read_triples",
+    "stream_lists",
     "stream_run",
     "write_qrels",
     "write_run",

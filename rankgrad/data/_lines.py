@@ -56,14 +56,18 @@ def read_lines(path: str | Path) -> Iterator[Line]:
 
 def read_objects(path: str | Path) -> Iterator[tuple[dict[str, Any], str]]:
     """The JSON objects of a JSONL file, each with its ``file:line``."""
-    for line in read_lines(path):
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{line.where}: not valid JSON ({error.msg} at column {error.colno})") from None
-        if not isinstance(record, dict):
-            raise InputError(f"{line.where}: expected a JSON object {{...}}, got {type(record).__name__}")
-        yield record, line.where
+    return (read_object(line) for line in read_lines(path))
+
+
+def read_object(line: Line) -> tuple[dict[str, Any], str]:
+    """The JSON object on a line, with its ``file:line``."""
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{line.where}: not valid JSON ({error.msg} at column {error.colno})") from None
+    if not isinstance(record, dict):
+        raise InputError(f"{line.where}: expected a JSON object {{...}}, got {type(record).__name__}")
+    return record, line.where
 
 
 def text_field(record: dict[str, Any], name: str, where: str, *, blank: bool = False) -> str:

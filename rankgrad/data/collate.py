@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rankgrad._checks import InputError
 from rankgrad.data.records import CandidateList, pad_rows
+from rankgrad.prompts import PromptTokenizer
 from rankgrad.tokens import LateInteractionTokenizer, PairTokenizer, Tokens
 
 
@@ -37,10 +38,12 @@ class PairFeatures(NamedTuple):
     Shape:
         groups: every group has its own width.
         slots: int64 ``[queries, candidates]``: the row, counted through the groups, of each candidate; 0 where masked.
+        mask: bool ``[queries, candidates]``, True = a real candidate; None where nobody said.
     """
 
     groups: list[TextTokens]
     slots: Tensor
+    mask: Tensor | None = None
 
 
 class LateInteractionFeatures(NamedTuple):
@@ -89,10 +92,11 @@ class ListCollate:
             are then the distinct documents in the order of the groups. A document that a list grades above 0 is no
             candidate of another list with the same query. Teacher scores are left out: no teacher saw those pairs.
         group_size: rows of a group.
+        token_budget: tokens of a group instead, rows times the longest; a row that is longer is a group of its own.
 
     Raises:
-        InputError: for in-batch negatives with pairs, a group size below 1, an empty batch, or a batch in which
-            only some lists have teacher scores.
+        InputError: for in-batch negatives with pairs, a group size or token budget below 1, an empty batch, or a batch
+            in which only some lists have teacher scores.
 
     Example:
         >>> from tokenizers import Tokenizer, models
@@ -103,31 +107,35 @@ class ListCollate:
         ([[1, 3], [1, 2]], [[0, 1, 0]])
     """
 
-    tokenizer: PairTokenizer | LateInteractionTokenizer
+    tokenizer: PairTokenizer | PromptTokenizer | LateInteractionTokenizer
     in_batch_negatives: bool = False
     group_size: int = 8
+    token_budget: int | None = None
 
     def __post_init__(self) -> None:
-        if self.in_batch_negatives and isinstance(self.tokenizer, PairTokenizer):
+        if self.in_batch_negatives and isinstance(self.tokenizer, PairTokenizer | PromptTokenizer):
             raise InputError(
                 "in_batch_negatives=True would score every query with every document of the batch, a forward pass a "
                 "pair: use it with a late-interaction model, or give a cross-encoder more negatives"
             )
         if self.group_size < 1:
             raise InputError(f"group_size={self.group_size}: a group needs at least one row")
+        if self.token_budget is not None and self.token_budget < 1:
+            raise InputError(f"token_budget={self.token_budget}: a group needs at least one token")
 
     def __call__(self, lists: Sequence[CandidateList]) -> ListBatch:
         """Make one batch of the lists."""
         if not lists:
             raise InputError("an empty batch: pass at least one candidate list")
         judged = _judged(lists)
-        if isinstance(self.tokenizer, PairTokenizer):
+        if isinstance(self.tokenizer, PairTokenizer | PromptTokenizer):
             pairs = [[(one.query, document) for document in one.documents] for one in lists]
             distinct = list(dict.fromkeys(pair for row in pairs for pair in row))
             tokens = self.tokenizer([query for query, _ in distinct], [document for _, document in distinct])
             groups, place = self._grouped(tokens)
             slots = _slots(pairs, dict(zip(distinct, place, strict=True)))
-            return _in_lists(lists, PairFeatures(groups, slots), judged)
+            found = _in_lists(lists, PairFeatures(groups, slots), judged)
+            return found._replace(features=PairFeatures(groups, slots, found.mask))
 
         texts = list(dict.fromkeys(document for one in lists for document in one.documents))
         documents, place = self._grouped(self.tokenizer.documents(texts))
@@ -144,7 +152,13 @@ class ListCollate:
         order = np.argsort(tokens.lengths, kind="stable")
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
-        groups = Tokens(*(field[order] for field in tokens)).groups(self.group_size)
+        ordered = Tokens(*(field[order] for field in tokens))
+        if self.token_budget is None:
+            groups = ordered.groups(self.group_size)
+        else:
+            cuts = _cuts(ordered.lengths, self.token_budget)
+            runs = zip([0, *cuts], [*cuts, len(order)], strict=True)
+            groups = [Tokens(*(field[start:end] for field in ordered)).trimmed() for start, end in runs]
         return [_as_tensors(group) for group in groups], place.tolist()
 
     @staticmethod
@@ -152,6 +166,16 @@ class ListCollate:
         distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         rows = [distinct[text] for text in texts]
         return _as_tensors(Tokens(*(field[rows] for field in tokenizer.queries(list(distinct)))))
+
+
+def _cuts(lengths: np.ndarray, token_budget: int) -> list[int]:
+    """Where rising lengths are cut so that rows times the longest keep within the budget."""
+    cuts, start = [], 0
+    for row, length in enumerate(lengths):
+        if row > start and (row + 1 - start) * length > token_budget:
+            cuts.append(row)
+            start = row
+    return cuts
 
 
 def _as_tensors(tokens: Tokens) -> TextTokens:

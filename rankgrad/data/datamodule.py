@@ -12,7 +12,9 @@ from rankgrad.data.collate import ListCollate
 from rankgrad.data.epoch_loader import EpochLists, EpochLoader
 from rankgrad.data.jsonl import read_teacher_scores
 from rankgrad.data.records import Collection, Run
-from rankgrad.data.sources import CandidateMiner, CollectionSource, ListSource
+from rankgrad.data.sources import CandidateMiner, CollectionSource, ListSource, StreamSource
+from rankgrad.data.stream_loader import StreamLoader
+from rankgrad.data.streaming import StreamedLists
 from rankgrad.data.training_lists import DrawnLists, ReadyLists, ranked_lists
 from rankgrad.data.trec import read_run
 from rankgrad.tokens import LateInteractionTokenizer, PairTokenizer
@@ -22,7 +24,7 @@ class ListDataModule(LightningDataModule):
     """Batches of candidate lists; what comes when depends on ``seed`` alone, also after a resume.
 
     From a collection each epoch draws, for each query, one relevant document and negatives from the candidates. Ready
-    lists are taken as they are.
+    lists are taken as they are; streamed ones are never in memory all at once.
 
     Args:
         source: a collection, or what makes one, or what makes ready lists.
@@ -39,6 +41,7 @@ class ListDataModule(LightningDataModule):
         validation_batch_size: lists a validation batch.
         in_batch_negatives: see :class:`rankgrad.data.ListCollate`; for training only.
         group_size: rows encoded together, see :class:`rankgrad.data.ListCollate`.
+        token_budget: tokens encoded together instead, padding included.
         workers: processes that tokenize; 0 = the training process.
         seed: of order, draws and the validation sample.
         tokenizer: of the model; None takes ``model.tokenizer`` of the LightningModule being trained.
@@ -70,6 +73,7 @@ class ListDataModule(LightningDataModule):
         validation_batch_size: int = 8,
         in_batch_negatives: bool = False,
         group_size: int = 8,
+        token_budget: int | None = None,
         workers: int = 0,
         seed: int = 0,
         tokenizer: PairTokenizer | LateInteractionTokenizer | None = None,
@@ -92,12 +96,13 @@ class ListDataModule(LightningDataModule):
         self.validation_batch_size = validation_batch_size
         self.in_batch_negatives = in_batch_negatives
         self.group_size = group_size
+        self.token_budget = token_budget
         self.workers = workers
         self.seed = seed
         self.tokenizer = tokenizer
-        self.train_lists: DrawnLists | ReadyLists | None = None
+        self.train_lists: DrawnLists | ReadyLists | StreamedLists | None = None
         self.validation_lists: ReadyLists | None = None
-        self._loaders: list[EpochLoader] = []
+        self._loaders: list[EpochLoader | StreamLoader] = []
 
     def setup(self, stage: str | None = None) -> None:
         """Make the lists, once, and find the tokenizer."""
@@ -111,10 +116,11 @@ class ListDataModule(LightningDataModule):
     def prepare_lists(self) -> None:
         """Read the source and make ``train_lists`` and ``validation_lists``."""
         if isinstance(self.source, ListSource):
-            train = self.source.lists(self.train_split)
+            stream = self.source.stream(self.train_split) if isinstance(self.source, StreamSource) else None
+            train = self.source.lists(self.train_split) if stream is None else stream
             if not train:
                 raise InputError(f"split {self.train_split!r} holds no list, nothing to train on")
-            self.train_lists = ReadyLists(train)
+            self.train_lists = train if isinstance(train, StreamedLists) else ReadyLists(train)
             if self.validation_split is not None:
                 self.validation_lists = ReadyLists(self.source.lists(self.validation_split))
             return
@@ -135,16 +141,18 @@ class ListDataModule(LightningDataModule):
             found = self._found(collection, self.validation_split) or {}
             self.validation_lists = ReadyLists(ranked_lists(task, found, depth=self.validation_depth))
 
-    def train_dataloader(self) -> EpochLoader:
+    def train_dataloader(self) -> EpochLoader | StreamLoader:
         """Shuffled batches; the loader stores its place in the checkpoint."""
         lists = self._ready(self.train_lists)
+        if isinstance(lists, StreamedLists):
+            return self._stream_loader(lists)
         return self._loader(lists, self.batch_size, shuffle=True, in_batch_negatives=self.in_batch_negatives)
 
     def val_dataloader(self) -> EpochLoader | list[EpochLoader]:
         """The validation lists in order; none where nothing validates."""
         if self.validation_split is None:
             return []
-        lists = self._ready(self.validation_lists)
+        lists = cast(EpochLists, self._ready(self.validation_lists))
         return self._loader(lists, self.validation_batch_size, shuffle=False, in_batch_negatives=False)
 
     def teardown(self, stage: str | None = None) -> None:
@@ -157,11 +165,9 @@ class ListDataModule(LightningDataModule):
         self.teardown()
 
     def _loader(self, lists: EpochLists, batch_size: int, *, shuffle: bool, in_batch_negatives: bool) -> EpochLoader:
-        if self.tokenizer is None:
-            raise InputError("tokenizer: call setup() first, or pass one")
         loader = EpochLoader(
             lists,
-            ListCollate(self.tokenizer, in_batch_negatives=in_batch_negatives, group_size=self.group_size),
+            self._collate(in_batch_negatives),
             batch_size=batch_size,
             shuffle=shuffle,
             workers=self.workers,
@@ -171,6 +177,29 @@ class ListDataModule(LightningDataModule):
         )
         self._loaders.append(loader)
         return loader
+
+    def _stream_loader(self, lists: StreamedLists) -> StreamLoader:
+        loader = StreamLoader(
+            lists,
+            self._collate(self.in_batch_negatives),
+            batch_size=self.batch_size,
+            workers=self.workers,
+            seed=self.seed,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+        )
+        self._loaders.append(loader)
+        return loader
+
+    def _collate(self, in_batch_negatives: bool) -> ListCollate:
+        if self.tokenizer is None:
+            raise InputError("tokenizer: call setup() first, or pass one")
+        return ListCollate(
+            self.tokenizer,
+            in_batch_negatives=in_batch_negatives,
+            group_size=self.group_size,
+            token_budget=self.token_budget,
+        )
 
     def _check_validation(self, collection: Collection) -> None:
         if self.validation_split is None:
@@ -197,7 +226,7 @@ class ListDataModule(LightningDataModule):
         return self.teacher_scores
 
     @staticmethod
-    def _ready(lists: DrawnLists | ReadyLists | None) -> DrawnLists | ReadyLists:
+    def _ready(lists: DrawnLists | ReadyLists | StreamedLists | None) -> DrawnLists | ReadyLists | StreamedLists:
         if lists is None:
             raise InputError("the data module is not set up: call setup() first")
         return lists

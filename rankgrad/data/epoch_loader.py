@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from rankgrad._checks import InputError
+from rankgrad.data._place import check_identity
 from rankgrad.data.collate import ListBatch
 from rankgrad.data.records import CandidateList
 
@@ -30,8 +31,10 @@ class EpochOrder:
         shuffle: permute by (seed, epoch); else in order.
         seed: of the permutation.
         rank: of this process.
-        world_size: processes that share an epoch; each takes every ``world_size``-th batch, and when shuffled all take
-            equally many.
+        world_size: processes that share an epoch, all of them in equally many batches, since in each batch they wait
+            for each other. Shuffled, each takes every ``world_size``-th batch, and what is left over stays out. In
+            order, each takes every ``world_size``-th list, in batches of nearly equal size (one more than
+            ``batch_size`` at most), and none stays out.
 
     Example:
         >>> order = EpochOrder(5, batch_size=2, shuffle=False)
@@ -56,15 +59,23 @@ class EpochOrder:
             self.epoch, self.start, self.yielded = epoch, 0, 0
 
     def __len__(self) -> int:
-        batches = -(-self.size // self.batch_size)
-        return batches // self.world_size if self.shuffle else len(range(self.rank, batches, self.world_size))
+        if self.shuffle or self.world_size == 1:
+            return -(-self.size // self.batch_size) // self.world_size
+        most = -(-self.size // self.world_size)
+        return min(-(-most // self.batch_size), self.size // self.world_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch = self.epoch
         order = np.random.default_rng([self.seed, epoch]).permutation(self.size) if self.shuffle else range(self.size)
         for batch in range(self.start, len(self)):
+            yield [(epoch, int(index)) for index in self._batch(order, batch)]
+
+    def _batch(self, order: Any, batch: int) -> Any:
+        if self.shuffle or self.world_size == 1:
             first = (batch * self.world_size + self.rank) * self.batch_size
-            yield [(epoch, int(index)) for index in order[first : first + self.batch_size]]
+            return order[first : first + self.batch_size]
+        own, batches = order[self.rank :: self.world_size], len(self)
+        return own[batch * len(own) // batches : (batch + 1) * len(own) // batches]
 
 
 class EpochLoader:
@@ -114,10 +125,10 @@ class EpochLoader:
         )
         # Lightning looks for it on whatever has a sampler; None sends it to the sampler itself.
         self.batch_sampler = None
-        if shuffle and len(self.sampler) == 0:
+        if len(self.sampler) == 0 and (shuffle or world_size > 1):
             raise InputError(
                 f"{size} lists in batches of {batch_size} give no batch to each of {world_size} processes: "
-                "add data or lower batch_size"
+                "add data, lower batch_size, or take fewer processes"
             )
         # A generator of its own, because each iteration draws a worker seed, from the global state otherwise.
         self._loader = DataLoader(
@@ -160,16 +171,7 @@ class EpochLoader:
         Raises:
             InputError: when the place belongs to other data, another batch size, another seed, or other processes.
         """
-        differing = {
-            name: (state_dict.get(name), value)
-            for name, value in self._identity().items()
-            if state_dict.get(name) != value
-        }
-        if differing:
-            shown = ", ".join(f"{name} {then} then, {now} now" for name, (then, now) in differing.items())
-            raise InputError(
-                f"the checkpoint stopped in other data ({shown}): resume with the settings it was made with"
-            )
+        check_identity(state_dict, self._identity())
         self.sampler.epoch = state_dict["epoch"]
         self.sampler.start = self.sampler.yielded = state_dict["yielded"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rankgrad._checks import InputError
 from rankgrad.data._lines import finite, numbers_field, read_objects, text_field, texts_field
@@ -11,7 +12,9 @@ from rankgrad.data.records import CandidateList, Run
 
 
 def read_triples(path: str | Path) -> Iterator[CandidateList]:
-    """Lines ``{"query": ..., "positive": ..., "negative": ...}``; ``negative`` is a text or a list of texts.
+    """Lines ``{"query": ..., "positive": ..., "negative": ..., "teacher_scores": [...]}``; the last may be left out.
+
+    ``negative`` is a text or a list of texts. ``teacher_scores`` holds the positive's score, then the negatives'.
 
     Returns:
         lists with the positive (label 1) first, one at a time.
@@ -27,12 +30,17 @@ def read_triples(path: str | Path) -> Iterator[CandidateList]:
         >>> next(read_triples(file)).labels
         (1.0, 0.0, 0.0)
     """
-    for record, where in read_objects(path):
-        if isinstance(record.get("negative"), str):
-            record["negative"] = [record["negative"]]
-        negatives = texts_field(record, "negative", where)
-        documents = (text_field(record, "positive", where), *negatives)
-        yield CandidateList(text_field(record, "query", where), documents, (1.0, *(0.0 for _ in negatives)))
+    return (triple_of(*found) for found in read_objects(path))
+
+
+def triple_of(record: dict[str, Any], where: str) -> CandidateList:
+    """The list that a line of :func:`read_triples` holds."""
+    if isinstance(record.get("negative"), str):
+        record["negative"] = [record["negative"]]
+    negatives = texts_field(record, "negative", where)
+    documents = (text_field(record, "positive", where), *negatives)
+    labels = (1.0, *(0.0 for _ in negatives))
+    return _candidates(text_field(record, "query", where), documents, labels, record, where)
 
 
 def read_lists(path: str | Path) -> Iterator[CandidateList]:
@@ -52,16 +60,14 @@ def read_lists(path: str | Path) -> Iterator[CandidateList]:
         >>> next(read_lists(file)).labels
         (0.0, 1.0)
     """
-    for record, where in read_objects(path):
-        query = text_field(record, "query", where)
-        documents = texts_field(record, "documents", where)
-        labels = numbers_field(record, "labels", where)
-        taught = record.get("teacher_scores") is not None
-        teacher_scores = numbers_field(record, "teacher_scores", where) if taught else None
-        try:
-            yield CandidateList(query, documents, labels, teacher_scores)
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from None
+    return (list_of(*found) for found in read_objects(path))
+
+
+def list_of(record: dict[str, Any], where: str) -> CandidateList:
+    """The list that a line of :func:`read_lists` holds."""
+    query = text_field(record, "query", where)
+    documents = texts_field(record, "documents", where)
+    return _candidates(query, documents, numbers_field(record, "labels", where), record, where)
 
 
 def read_teacher_scores(path: str | Path) -> Run:
@@ -88,3 +94,15 @@ def read_teacher_scores(path: str | Path) -> Run:
             )
         scores[document] = finite(record.get("score"), "score", where)
     return run
+
+
+def _candidates(
+    query: str, documents: tuple[str, ...], labels: tuple[float, ...], record: dict[str, Any], where: str
+) -> CandidateList:
+    """A list with the teacher's scores, if the record holds any."""
+    taught = record.get("teacher_scores") is not None
+    teacher_scores = numbers_field(record, "teacher_scores", where) if taught else None
+    try:
+        return CandidateList(query, documents, labels, teacher_scores)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -87,7 +88,7 @@ def judged_lists(
 class _Row(NamedTuple):
     query: str
     scores: np.ndarray
-    labels: list[int]
+    labels: np.ndarray
     ties: np.ndarray | None
     judged: list[int]
 
@@ -99,35 +100,43 @@ def _row(query: str, scores: dict[str, float], grades: dict[str, int], depth: in
         scores = dict(sorted(scores.items(), key=lambda item: (item[1], item[0]), reverse=True)[:depth])
     if only_judged:
         scores = {name: score for name, score in scores.items() if grades.get(name, NOT_POOLED) >= 0}
-    values = np.fromiter(scores.values(), dtype=np.float64, count=len(scores))
+    count = len(scores)
+    values = np.fromiter(scores.values(), dtype=np.float64, count=count)
+    labels = np.fromiter(map(grades.get, scores, repeat(NOT_POOLED)), dtype=np.float32, count=count)
     ties = None
-    if len(set(scores.values())) < len(scores):
+    if len(set(scores.values())) < count:
         # strcmp looks at bytes, whose order in UTF-8 is that of the characters.
-        ties = np.empty(len(scores), dtype=np.int64)
+        ties = np.empty(count, dtype=np.int64)
         names = list(scores)
-        ties[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
-    labels = [grades.get(name, NOT_POOLED) for name in scores]
+        ties[sorted(range(count), key=names.__getitem__)] = np.arange(count)
     return _Row(query, values, labels, ties, list(grades.values()))
 
 
 def _together(rows: list[_Row]) -> JudgedLists:
-    lengths = np.array([len(row.labels) for row in rows])
-    scores = _padded([row.scores for row in rows], 0.0, np.float64)
+    mask = _real([len(row.scores) for row in rows])
+    judged = _real([len(row.judged) for row in rows])
+    grades = np.fromiter(chain.from_iterable(row.judged for row in rows), dtype=np.float32)
     ties = None
     if any(row.ties is not None for row in rows):
-        ties = _padded([np.zeros(0) if row.ties is None else row.ties for row in rows], 0, np.int64, scores.shape[1])
+        none = [np.zeros(len(row.scores), dtype=np.int64) for row in rows]
+        ties = _padded(
+            [zeros if row.ties is None else row.ties for row, zeros in zip(rows, none, strict=True)], mask, 0
+        )
     return JudgedLists(
         tuple(row.query for row in rows),
-        scores,
-        _padded([row.labels for row in rows], NOT_POOLED, np.float32, scores.shape[1]),
-        torch.from_numpy(np.arange(scores.shape[1]) < lengths[:, None]),
+        _padded([row.scores for row in rows], mask, 0.0),
+        _padded([row.labels for row in rows], mask, NOT_POOLED),
+        torch.from_numpy(mask),
         ties,
-        _padded([row.judged for row in rows], NOT_POOLED, np.float32),
+        _padded([grades], judged, NOT_POOLED),
     )
 
 
-def _padded(rows: list, fill: float, dtype: type, width: int | None = None) -> Tensor:
-    padded = np.full((len(rows), max(map(len, rows)) if width is None else width), fill, dtype=dtype)
-    for place, row in enumerate(rows):
-        padded[place, : len(row)] = row
+def _padded(parts: list[np.ndarray], real: np.ndarray, fill: float) -> Tensor:
+    padded = np.full(real.shape, fill, dtype=parts[0].dtype)
+    padded[real] = np.concatenate(parts)
     return torch.from_numpy(padded)
+
+
+def _real(lengths: list[int]) -> np.ndarray:
+    return np.arange(max(lengths)) < np.array(lengths)[:, None]

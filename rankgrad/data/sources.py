@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from rankgrad._checks import InputError
 from rankgrad.data.beir import read_beir
+from rankgrad.data.id_triples import read_id_triples
 from rankgrad.data.jsonl import read_lists, read_triples
 from rankgrad.data.pydoc import pydoc_collection
 from rankgrad.data.records import CandidateList, Collection, Run
 from rankgrad.data.splits import hold_out
+from rankgrad.data.streaming import Layout, StreamedLists, stream_lists
 
 
 @runtime_checkable
@@ -26,6 +28,13 @@ class ListSource(Protocol):
     """Makes ready candidate lists of a split."""
 
     def lists(self, split: str) -> Sequence[CandidateList]: ...
+
+
+@runtime_checkable
+class StreamSource(Protocol):
+    """Opens a split that memory need not hold; None for one that is asked for by ``lists``."""
+
+    def stream(self, split: str) -> StreamedLists | None: ...
 
 
 class CandidateMiner(Protocol):
@@ -80,23 +89,69 @@ class ListsFile:
     """Ready candidate lists, or triples, in JSONL files.
 
     Args:
-        train: file with the training lists.
+        train: file with the training lists, or several.
         validation: file with the validation lists, or None.
         layout: "lists" (see :func:`rankgrad.data.read_lists`) or "triples" (see :func:`rankgrad.data.read_triples`).
+        streaming: read the training files anew in each epoch instead of holding them (see
+            :class:`rankgrad.data.StreamedLists`); validation lists are held.
+        buffer: rows held for shuffling while streaming.
     """
 
     def __init__(
-        self, train: str | Path, *, validation: str | Path | None = None, layout: Literal["lists", "triples"] = "lists"
+        self,
+        train: str | Path | Sequence[str | Path],
+        *,
+        validation: str | Path | None = None,
+        layout: Layout = "lists",
+        streaming: bool = False,
+        buffer: int = 10_000,
     ) -> None:
         if layout not in ("lists", "triples"):
             raise InputError(f"layout={layout!r}: choose lists or triples")
         self.files = {"train": train, "validation": validation}
-        self.layout = layout
+        self.layout: Layout = layout
+        self.streaming = streaming
+        self.buffer = buffer
+
+    def lists(self, split: str) -> Sequence[CandidateList]:
+        """Read the files of a split."""
+        read = read_lists if self.layout == "lists" else read_triples
+        return [one for file in self._files(split) for one in read(file)]
+
+    def stream(self, split: str) -> StreamedLists | None:
+        """Open the training files, if they are to be streamed."""
+        if not self.streaming or split != "train":
+            return None
+        return stream_lists(self._files(split), layout=self.layout, buffer=self.buffer)
+
+    def _files(self, split: str) -> Sequence[str | Path]:
+        found = self.files.get(split)
+        if found is None:
+            named = ", ".join(name for name, path in self.files.items() if path is not None)
+            raise InputError(f"no file for split {split!r}: there is one for {named}; name one or leave the split out")
+        return [found] if isinstance(found, str | Path) else found
+
+
+class IdTriplesFile:
+    """Training examples by ids, whose texts are in a collection (see :func:`rankgrad.data.read_id_triples`).
+
+    Args:
+        train: file with the training examples.
+        collection: the texts, or what makes them.
+        validation: file with the validation examples, or None.
+    """
+
+    def __init__(
+        self, train: str | Path, collection: Collection | CollectionSource, *, validation: str | Path | None = None
+    ) -> None:
+        self.files = {"train": train, "validation": validation}
+        self.collection = collection
 
     def lists(self, split: str) -> Sequence[CandidateList]:
         """Read the file of a split."""
         file = self.files.get(split)
         if file is None:
-            named = ", ".join(name for name, path in self.files.items() if path is not None)
-            raise InputError(f"no file for split {split!r}: there is one for {named}; name one or leave the split out")
-        return list(read_lists(file) if self.layout == "lists" else read_triples(file))
+            raise InputError(f"no file of triples for split {split!r}: name one or leave the split out")
+        if not isinstance(self.collection, Collection):
+            self.collection = self.collection.load()
+        return list(read_id_triples(file, self.collection))

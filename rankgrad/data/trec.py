@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from rankgrad._checks import InputError
 from rankgrad._files import atomic_file
 from rankgrad.data._lines import Line, read_lines
-from rankgrad.data._trec_columns import IrregularFileError, query_rows
+from rankgrad.data._trec_columns import IrregularFileError, Layout, query_columns
 from rankgrad.data.records import Qrels, Run
 
 Repeated: TypeAlias = Literal["error", "last"]
@@ -158,14 +158,11 @@ def add_judgement(qrels: Qrels, query: str, document: str, grade: str, line: Lin
 
 def _regular_qrels(path: str | Path, repeated: Repeated) -> Qrels:
     qrels: Qrels = {}
-    for query, rows in query_rows(path, 4):
+    for query, documents, grades in query_columns(path, Layout(4, 3), int):
         judged = qrels.setdefault(query, {})
         before = len(judged)
-        try:
-            judged.update(zip([row[2] for row in rows], map(int, [row[3] for row in rows]), strict=True))
-        except ValueError as error:
-            raise IrregularFileError from error
-        if repeated == "error" and len(judged) < before + len(rows):
+        judged.update(zip(documents, grades, strict=True))
+        if repeated == "error" and len(judged) < before + len(documents):
             raise IrregularFileError
     return qrels
 
@@ -174,15 +171,13 @@ def _run_parts(path: str | Path) -> Iterator[tuple[str, dict[str, float]]]:
     """Each run of lines of one query, its documents checked among themselves."""
     found = False
     try:
-        for query, rows in query_rows(path, 6, more=True):
-            scores = dict(zip([row[2] for row in rows], map(float, [row[4] for row in rows]), strict=True))
-            if len(scores) < len(rows) or math.isnan(sum(scores.values())):
+        for query, documents, values in query_columns(path, Layout(6, 4, more=True), float):
+            scores = dict(zip(documents, values, strict=True))
+            if len(scores) < len(documents) or math.isnan(sum(values)):
                 _explain_run(path)
             found = True
             yield query, scores
-    except (IrregularFileError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+    except IrregularFileError:
         _explain_run(path)
         raise
     if not found:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from rankgrad._checks import InputError, require
 from rankgrad.deploy.colbert import ColBERT
 from rankgrad.deploy.cross_encoder import CrossEncoder
+from rankgrad.deploy.feature_ranker import FeatureRanker
 from rankgrad.deploy.graph import Graph
 from rankgrad.tokens import LateInteractionRules, LateInteractionTokenizer, PairTokenizer
 
@@ -19,23 +20,35 @@ if TYPE_CHECKING:
 Variant: TypeAlias = Literal["fp32", "int8"]
 MARKER = "rankgrad.json"
 FORMAT_VERSION = 1
+TOKENIZER = "tokenizer.json"
+FEATURE_RANKER = "feature_ranker"
+_TEXT_KINDS = ("cross_encoder", "colbert")
 _AGAIN = "copy or export the bundle again"
 
 
 class Settings(NamedTuple):
     """What ``rankgrad.json`` says that loading needs.
 
-    ``kind`` is ``cross_encoder`` or ``colbert``; ``tokenizer`` its settings; ``graphs`` has for each variant the file,
-    its size in bytes and its SHA-256; ``dim`` is the width of token embeddings, 1 for a cross-encoder's score.
+    ``kind`` is ``cross_encoder``, ``colbert`` or ``feature_ranker``; ``graphs`` has for each variant the file, its size
+    in bytes and its SHA-256. Of a model of texts ``tokenizer`` has the settings and ``dim`` the width of token
+    embeddings, 1 for a cross-encoder's score. Of a feature ranker ``features`` has their ``count`` and ``names``, and
+    whether it is ``listwise``. ``files`` has size and SHA-256 of the files beside the graphs, ``samples`` a few inputs
+    with torch's scores; both are None in a bundle that was made before they were recorded, ``opset`` is 0 there.
     """
 
     kind: str
-    tokenizer: dict[str, Any]
     graphs: dict[str, dict[str, Any]]
-    dim: int
+    tokenizer: dict[str, Any] = {}  # noqa: RUF012
+    dim: int = 1
+    features: dict[str, Any] = {}  # noqa: RUF012
+    files: dict[str, dict[str, Any]] | None = None
+    samples: dict[str, Any] | None = None
+    opset: int = 0
 
 
-def load(folder: str | Path, *, variant: Variant = "fp32", threads: int | None = None) -> CrossEncoder | ColBERT:
+def load(
+    folder: str | Path, *, variant: Variant = "fp32", threads: int | None = None
+) -> CrossEncoder | ColBERT | FeatureRanker:
     """Open a bundle that ``rankgrad.export.export_bundle`` wrote.
 
     Args:
@@ -56,10 +69,18 @@ def load(folder: str | Path, *, variant: Variant = "fp32", threads: int | None =
     graph = settings.graphs.get(variant)
     if graph is None:
         there = ", ".join(settings.graphs)
-        raise InputError(f"{folder} has no variant {variant!r}: choose one of {there}, or export with quantize=True")
+        more = "" if settings.kind == FEATURE_RANKER else ", or export with quantize=True"
+        raise InputError(f"{folder} has no variant {variant!r}: choose one of {there}{more}")
     path = folder / graph["file"]
-    _check_file(path, graph)
-    tokenizer = _read_tokenizer(folder / "tokenizer.json")
+    check_file(path, graph)
+    if settings.kind == FEATURE_RANKER:
+        about = settings.features
+        return FeatureRanker(
+            Graph(path, threads=threads), features=about["count"], names=about["names"], listwise=about["listwise"]
+        )
+    tokenizer = _read_tokenizer(folder / TOKENIZER)
+    if settings.files is not None and TOKENIZER in settings.files:
+        check_file(folder / TOKENIZER, settings.files[TOKENIZER])
     runner = Graph(path, threads=threads, batch_size=1 if variant == "int8" else None)
     try:
         if settings.kind == "cross_encoder":
@@ -95,11 +116,16 @@ def read_settings(folder: str | Path) -> Settings:
             "rankgrad that wrote it"
         )
     try:
-        settings = Settings(*(content[name] for name in Settings._fields))
+        of_kind = ("features",) if content["kind"] == FEATURE_RANKER else ("tokenizer", "dim")
+        recorded = {name: content[name] for name in ("files", "samples", "opset") if name in content}
+        settings = Settings(**{name: content[name] for name in ("kind", "graphs", *of_kind)}, **recorded)
         complete = all({"file", "bytes", "sha256"} <= graph.keys() for graph in settings.graphs.values())
+        complete &= all({"bytes", "sha256"} <= file.keys() for file in (settings.files or {}).values())
+        if settings.kind == FEATURE_RANKER:
+            complete &= {"count", "names", "listwise"} <= settings.features.keys()
     except (KeyError, AttributeError) as error:
         raise InputError(f"{path} lacks {error}: {_AGAIN}") from error
-    if settings.kind not in ("cross_encoder", "colbert") or not complete:
+    if settings.kind not in (*_TEXT_KINDS, FEATURE_RANKER) or not complete:
         raise InputError(f"{path}: kind {settings.kind!r} or an entry of graphs is not understood: {_AGAIN}")
     return settings
 
@@ -110,7 +136,12 @@ def fingerprint(path: Path) -> dict[str, Any]:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def _check_file(path: Path, recorded: dict[str, Any]) -> None:
+def check_file(path: Path, recorded: dict[str, Any]) -> None:
+    """Compare a file with its recorded size and SHA-256.
+
+    Raises:
+        InputError: when it is missing, cut off or changed.
+    """
     if not path.is_file():
         raise InputError(f"{path} is missing: {_AGAIN}")
     size = path.stat().st_size

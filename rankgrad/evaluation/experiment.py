@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from rankgrad._checks import InputError, require
+from rankgrad._checks import InputError
 from rankgrad._modes import frozen
 from rankgrad.data import Task
 from rankgrad.evaluation.compare import compare
 from rankgrad.evaluation.measure import Measured, System, measure
+from rankgrad.evaluation.progress import progress_bar
 from rankgrad.evaluation.report import Report, SystemResult
 from rankgrad.metrics import NDCG, Recall, ReciprocalRank
 from rankgrad.rerank import LateInteractionReranker
@@ -105,7 +104,7 @@ class Experiment:
                 if isinstance(stage, LateInteractionReranker) and stage.embeddings is None:
                     stage.index(progress=progress)
         measured = {}
-        with _bar(len(self.systems) * len(self.task.queries), shown=progress) as starts:
+        with progress_bar(len(self.systems) * len(self.task.queries), shown=progress) as starts:
             for name, system in self.systems.items():
                 with frozen(system):
                     measured[name] = measure(system, self.task.queries.texts, name=name, step=starts(name))
@@ -134,32 +133,3 @@ class Experiment:
             metric.name: tuple(metric(ranking.scores, labels, ranking.mask, judged=judged).tolist())
             for metric in self.metrics
         }
-
-
-@contextmanager
-def _bar(total: int, *, shown: bool) -> Iterator[Callable[[str], Callable[[], object]]]:
-    """A progress bar; yields what takes a system's name and gives what to call after each of its queries."""
-    if not shown:
-        yield lambda _: lambda: None
-        return
-    rich = require("rich.progress", "evaluate")
-    console = require("rich.console", "evaluate").Console(file=sys.stderr)
-    columns = ("{task.description}", rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeRemainingColumn())
-    # Drawn between queries only: a thread that draws would run on the clock of the system that is measured.
-    with rich.Progress(*columns, console=console, auto_refresh=False) as bar:
-        task = bar.add_task("", total=total)
-
-        def start(name: str) -> Callable[[], object]:
-            bar.update(task, description=name, refresh=True)
-            drawn = [bar.get_time()]
-
-            def step() -> None:
-                bar.advance(task)
-                if bar.get_time() - drawn[0] > 0.1:
-                    drawn[0] = bar.get_time()
-                    bar.refresh()
-
-            return step
-
-        yield start
-        bar.refresh()

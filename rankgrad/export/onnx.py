@@ -3,93 +3,71 @@
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from rankgrad._checks import InputError, require
-from rankgrad.models import ColBERT, CrossEncoder
+from rankgrad.export.trace import OPSET, Axes, Declared, write_graph
+from rankgrad.models import ColBERT, CrossEncoder, FeatureRanker
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, ValueInfoProto
-    from torch.onnx import ONNXProgram
+    from onnx import GraphProto
 
 Ranker: TypeAlias = CrossEncoder | ColBERT
-
-OPSET = 20
-"""The first opset with a Gelu operator, which saves 8 % of an int8 run of MiniLM; ONNX Runtime reads it since 1.17."""
-
-_LARGEST_FILE = 2**31 - 1
-_HARMLESS_WARNINGS = (
-    r".*isinstance\(treespec, LeafSpec\).* is deprecated",
-    r"# The axis name: .* will not be used, since it shares the same shape constraints with another axis",
-)
-_REGISTRATION_LOG = "torch.onnx._internal.exporter._registration"
+Model = TypeVar("Model", bound=nn.Module)
 
 
-class Declared(NamedTuple):
-    """What a graph declares: the names of its inputs, of its output, and its opset."""
-
-    inputs: tuple[str, ...]
-    output: str
-    opset: int
-
-
-def export_onnx(model: Ranker, path: str | Path, *, opset: int = OPSET) -> Declared:
+def export_onnx(model: Ranker | FeatureRanker, path: str | Path, *, opset: int = OPSET) -> Declared:
     """Write a model as one ONNX file in float32, with any number of rows and any length.
 
     A cross-encoder's graph gives ``logits [batch, 1]``, no sigmoid; a ColBERT's ``contextual [batch, tokens, dim]``,
     with projection and normalisation inside. Inputs are int64 ``[batch, tokens]``; one that nothing reads is dropped.
+    A feature ranker's takes ``features [lists, items, features]`` float32 and ``mask [lists, items]`` bool, True = a
+    real item, and gives ``scores [lists, items]``, 0 where masked; its fitted transform is inside.
 
     Args:
-        model: a :class:`rankgrad.models.CrossEncoder` or :class:`rankgrad.models.ColBERT`, of any dtype, on any device.
+        model: a :class:`rankgrad.models.CrossEncoder`, :class:`rankgrad.models.ColBERT` or
+            :class:`rankgrad.models.FeatureRanker`, of any dtype, on any device.
         path: the file to write.
         opset: version of the ONNX operators.
 
     Raises:
-        InputError: when the graph's inputs came out with a fixed size, or the weights do not fit into one file (2 GiB).
+        InputError: when an axis of the graph came out fixed, the weights do not fit into one file (2 GiB), or a feature
+            ranker's transform is not fitted.
         MissingExtraError: without onnx or onnxscript.
     """
-    onnx = require("onnx", "onnx")
-    require("onnxscript", "onnx")
-    output = "logits" if isinstance(model, CrossEncoder) else "contextual"
-    example = _example(model)
-    batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
     graph = exportable(model)
+    if isinstance(graph, FeatureRanker):
+        return _export_features(graph, path, opset)
+    example = _example(graph)
+    shapes: dict[str, Axes] = dict.fromkeys(example, ("batch", "tokens"))
+    shapes |= (
+        {"logits": ("batch", 1)} if isinstance(graph, CrossEncoder) else {"contextual": ("batch", "tokens", graph.dim)}
+    )
     graph.forward = graph.forward_tokens  # type: ignore[method-assign]
-    with _quiet(), _eager_attention(graph), torch.no_grad():
-        program = torch.onnx.export(
-            graph,
-            (),
-            kwargs=example,
-            dynamo=True,
-            dynamic_shapes={name: {0: batch, 1: tokens} for name in example},
-            output_names=[output],
-            opset_version=opset,
-            verbose=False,
-        )
-    proto = cast("ONNXProgram", program).model_proto
-    _drop_unread_inputs(proto.graph)
-    _drop_traces(proto)
-    _check_symbolic(proto.graph)
-    if proto.ByteSize() > _LARGEST_FILE:
-        size = proto.ByteSize() / 2**30
-        raise InputError(f"{size:.1f} GiB of weights exceed the 2 GiB of an ONNX file: export a smaller model")
-    onnx.checker.check_model(proto)
-    onnx.save(proto, str(path))
-    versions = {opset.domain: opset.version for opset in proto.opset_import}
-    return Declared(tuple(value.name for value in proto.graph.input), output, versions[""])
+    with _eager_attention(graph):
+        return write_graph(graph, example, path, shapes=shapes, opset=opset, tidy=_drop_unread_inputs)
 
 
-def exportable(model: Ranker) -> Ranker:
+def exportable(model: Model) -> Model:
     """A copy on the CPU, in eval mode and float32; ONNX Runtime's CPU kernels lack half precision."""
     return copy.deepcopy(model).cpu().float().eval()
+
+
+def _export_features(graph: FeatureRanker, path: str | Path, opset: int) -> Declared:
+    graph.transform.check_fitted()
+    mask = torch.ones(2, 5, dtype=torch.bool)
+    mask[1, 3:] = False
+    features = torch.ones(2, 5, graph.features)
+    features[0, 0, 0] = torch.nan
+    items = ("lists", "items")
+    graph.forward = graph.forward_lists  # type: ignore[method-assign]
+    shapes: dict[str, Axes] = {"features": (*items, graph.features), "mask": items, "scores": items}
+    return write_graph(graph, {"features": features, "mask": mask}, path, shapes=shapes, opset=opset)
 
 
 def _example(model: Ranker) -> dict[str, Tensor]:
@@ -116,27 +94,6 @@ def _drop_unread_inputs(graph: GraphProto) -> None:
             node.input[0] = graph.input[0].name
 
 
-def _drop_traces(proto: ModelProto) -> None:
-    """Take out the exporter's notes: stack traces with the paths of this machine."""
-    graph = proto.graph
-    noted = (proto, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer)
-    for holder in noted:
-        del holder.metadata_props[:]
-        holder.doc_string = ""
-
-
-def _check_symbolic(graph: GraphProto) -> None:
-    """Refuse a graph whose inputs have a fixed size: exporters have fixed one without a word."""
-    for value in graph.input:
-        shape = _shape(value)
-        if shape != ["batch", "tokens"]:
-            raise InputError(f"the exported graph's {value.name} has shape {shape}, expected ['batch', 'tokens']")
-
-
-def _shape(value: ValueInfoProto) -> list[str | int]:
-    return [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
-
-
 @contextmanager
 def _eager_attention(model: Ranker) -> Iterator[None]:
     """Trace plain attention: exported fused attention guards each layer against empty rows, and runs 6 % slower."""
@@ -151,18 +108,3 @@ def _eager_attention(model: Ranker) -> Iterator[None]:
         yield
     finally:
         switch(before)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what the exporter says of itself: two deprecations inside torch, and torchvision not being there."""
-    logger = logging.getLogger(_REGISTRATION_LOG)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            for message in _HARMLESS_WARNINGS:
-                warnings.filterwarnings("ignore", message=message)
-            yield
-    finally:
-        logger.setLevel(level)

@@ -3,6 +3,7 @@
 from rankgrad.losses.approx_mrr import ApproxMRR, approx_mrr_loss
 from rankgrad.losses.approx_ndcg import ApproxNDCG, approx_ndcg_loss
 from rankgrad.losses.constant_margin_mse import ConstantMarginMSELoss, constant_margin_mse_loss
+from rankgrad.losses.early_exit import EarlyExitLoss
 from rankgrad.losses.fenchel_young import FenchelYoungLoss, fenchel_young_loss
 from rankgrad.losses.gumbel import GumbelLoss, Loss
 from rankgrad.losses.info_nce import InfoNCELoss, info_nce_loss
@@ -37,6 +38,7 @@ __all__ = [
     "ApproxMRR",
     "ApproxNDCG",
     "ConstantMarginMSELoss",
+    "EarlyExitLoss",
     "FenchelYoungLoss",
     "FlopsPenalty",
     "GumbelLoss",

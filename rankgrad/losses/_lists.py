@@ -35,11 +35,14 @@ def prepare(scores: Tensor, labels: Tensor, mask: Tensor | None, weights: Tensor
         InputError: for labels, a mask or weights that do not fit the scores, and for a negative weight.
         TypeError: for scores that are not floating point or a mask that is not bool.
     """
-    mask = real_items(scores, mask)
+    given, mask = mask is not None, real_items(scores, mask)
     if labels.shape != scores.shape:
         raise InputError(f"labels: expected the shape of scores {list(scores.shape)}, got {list(labels.shape)}")
     scores = accumulate(scores, "scores")
-    wide = scores.masked_fill(~mask, 0.0), labels.to(scores.dtype).masked_fill(~mask, 0.0), mask
+    labels = labels.to(scores.dtype)
+    if given:
+        scores, labels = scores.masked_fill(~mask, 0.0), labels.masked_fill(~mask, 0.0)
+    wide = scores, labels, mask
     if weights is None:
         return Lists(*wide, None, None)
     if weights.shape == scores.shape:

@@ -19,11 +19,24 @@ class Ordered(NamedTuple):
     """A list from its highest label down; masked items last."""
 
     order: Tensor  # [..., n]
+    labels: Tensor  # [..., n], -inf at masked items
     scores: Tensor  # [..., n], finite or NaN
     real: Tensor  # [..., n]
-    first: Tensor  # [..., n] place, from 0, where each item's run of equal labels begins
-    after: Tensor  # [..., n] place after the run
     rest: Tensor  # [..., n] log sum exp of the scores from each place on, 0 at masked items
+
+    def first(self) -> Tensor:
+        """``[..., n]``, the place, from 0, where each item's run of equal labels begins."""
+        places = torch.arange(self.labels.shape[-1], device=self.labels.device).expand_as(self.labels)
+        return places.where(pad(self._changes(), (1, 0), value=True), 0).cummax(dim=-1).values
+
+    def after(self) -> Tensor:
+        """``[..., n]``, the place after the run."""
+        count = self.labels.shape[-1]
+        ends = torch.arange(1, count + 1, device=self.labels.device).expand_as(self.labels)
+        return ends.where(pad(self._changes(), (0, 1), value=True), count).flip(-1).cummin(dim=-1).values.flip(-1)
+
+    def _changes(self) -> Tensor:
+        return self.labels[..., 1:] != self.labels[..., :-1]
 
 
 def by_labels(lists: Lists, temperature: float = 1.0) -> Ordered:
@@ -32,13 +45,9 @@ def by_labels(lists: Lists, temperature: float = 1.0) -> Ordered:
     keys = lists.labels.detach().clamp(min=torch.finfo(lists.labels.dtype).min)
     labels, order = keys.masked_fill(~lists.mask, float("-inf")).sort(dim=-1, descending=True, stable=True)
     real = labels != float("-inf")
-    scores = (bounded(lists.scores) / temperature).gather(-1, order)
-    places = torch.arange(labels.shape[-1], device=labels.device).expand_as(labels)
-    changes = labels[..., 1:] != labels[..., :-1]
-    first = places.where(pad(changes, (1, 0), value=True), 0).cummax(dim=-1).values
-    ends = (places + 1).where(pad(changes, (0, 1), value=True), labels.shape[-1])
-    after = ends.flip(-1).cummin(dim=-1).values.flip(-1)
-    return Ordered(order, scores, real, first, after, reverse_logcumsumexp(scores, mask=real))
+    scores = bounded(lists.scores).gather(-1, order)
+    scores = scores if temperature == 1 else scores / temperature
+    return Ordered(order, labels, scores, real, reverse_logcumsumexp(scores, mask=real))
 
 
 def lags(ordered: Ordered, ties: LabelTies) -> Tensor:
@@ -48,16 +57,14 @@ def lags(ordered: Ordered, ties: LabelTies) -> Tensor:
     """
     if ties not in ("together", "lowest_index"):
         raise InputError(f'ties: expected "together" or "lowest_index", got {ties!r}')
-    left = ordered.rest.gather(-1, ordered.first) if ties == "together" else ordered.rest
+    left = ordered.rest.gather(-1, ordered.first()) if ties == "together" else ordered.rest
     return (left - ordered.scores).masked_fill(~ordered.real, 0.0)
 
 
-def within(ordered: Ordered, k: int | None, ties: LabelTies) -> Tensor:
+def within(ordered: Ordered, k: int, ties: LabelTies) -> Tensor:
     """Which places are among the first ``k``; tied items stand, together, where the first of them does."""
-    if k is None:
-        return ordered.real
     places = torch.arange(ordered.real.shape[-1], device=ordered.real.device)
-    return ordered.real & ((ordered.first if ties == "together" else places) < k)
+    return ordered.real & ((ordered.first() if ties == "together" else places) < k)
 
 
 def weighted_in_order(terms: Tensor, lists: Lists, ordered: Ordered) -> Tensor:

@@ -63,7 +63,8 @@ def list_mle_loss(
     lists = prepare(scores, labels, mask, weights)
     ordered = by_labels(lists, temperature)
     terms = weighted_in_order(lags(ordered, ties), lists, ordered)
-    losses = terms.masked_fill(~within(ordered, k, ties), 0.0).sum(dim=-1)
+    # What is masked is 0 already.
+    losses = (terms if k is None else terms.masked_fill(~within(ordered, k, ties), 0.0)).sum(dim=-1)
     return reduce_lists(losses, labels_differ(lists), lists, reduction)
 
 

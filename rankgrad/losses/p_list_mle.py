@@ -62,7 +62,7 @@ def p_list_mle_loss(
     terms = weighted_in_order(lags(ordered, ties), lists, ordered)
     places = torch.arange(1, terms.shape[-1] + 1, device=terms.device)
     if ties == "together":
-        places = (ordered.first + ordered.after + 1) / 2
+        places = (ordered.first() + ordered.after() + 1) / 2
     amounts = _amounts(places.to(terms.dtype), lists.mask.sum(dim=-1, keepdim=True).to(terms.dtype))
     losses = (terms * amounts).sum(dim=-1)
     return reduce_lists(losses, labels_differ(lists), lists, reduction)

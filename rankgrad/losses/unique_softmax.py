@@ -61,7 +61,7 @@ def unique_softmax_loss(
     amounts = lists.weighted(gains_of(lists, gain))
     ordered = by_labels(lists, temperature)
     hidden = pad(ordered.rest.masked_fill(~ordered.real, float("-inf")), (0, 1), value=float("-inf"))
-    terms = softplus(hidden.gather(-1, ordered.after) - ordered.scores).masked_fill(~ordered.real, 0.0)
+    terms = softplus(hidden.gather(-1, ordered.after()) - ordered.scores).masked_fill(~ordered.real, 0.0)
     losses = (terms * amounts.gather(-1, ordered.order)).sum(dim=-1)
     return reduce_lists(losses, labels_differ(lists), lists, reduction)
 

@@ -1,7 +1,24 @@
 """Rankers as modules: cross-encoders and ColBERT over any transformers encoder, and rankers of feature rows."""
 
+from rankgrad.models.causal_reranker import CausalHead, CausalReranker
 from rankgrad.models.colbert import ColBERT
-from rankgrad.models.cross_encoder import CrossEncoder, Head
+from rankgrad.models.cross_encoder import CrossEncoder, Head, Padding
+from rankgrad.models.dense_encoder import DenseEncoder, Similarity
 from rankgrad.models.feature_ranker import FeatureRanker
+from rankgrad.models.image_colbert import ImageColBERT
+from rankgrad.models.sparse_encoder import QuerySide, SparseEncoder
 
-__all__ = ["ColBERT", "CrossEncoder", "FeatureRanker", "Head"]
+__all__ = [
+    "CausalHead",
+    "CausalReranker",
+    "ColBERT",
+    "CrossEncoder",
+    "DenseEncoder",
+    "FeatureRanker",
+    "Head",
+    "ImageColBERT",
+    "Padding",
+    "QuerySide",
+    "Similarity",
+    "SparseEncoder",
+]

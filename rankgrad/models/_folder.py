@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MINILM = "minilm"
 CONFIG = "config.json"
+SETTINGS = "rankgrad_model.json"
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
@@ -43,23 +44,78 @@ def resolve(name: str | Path) -> str:
     return str(name)
 
 
-def load_backbone(name: str, *, trust_remote_code: bool = False, classifier: bool = False) -> nn.Module:
+def load_backbone(
+    name: str, *, trust_remote_code: bool = False, classifier: bool = False, beside: Collection[str] | None = None
+) -> nn.Module:
     """Load an ``AutoModel`` (or a one-label sequence classifier) in float32, from safetensors where there is a choice.
 
+    Args:
+        name: a folder or hub id.
+        trust_remote_code: run code that comes with the model.
+        classifier: load a sequence classifier; where the folder holds a bare encoder, its head is new.
+        beside: tensors that the folder may hold beside the model's; None = any.
+
     Raises:
-        InputError: when the files are missing, truncated, or of an architecture transformers does not know.
+        InputError: when the files are missing, truncated, or of an architecture transformers does not know; when
+            tensors of the model are missing, or others are there that have no place.
     """
     transformers = require("transformers", "text")
-    common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "dtype": "float32"}
+    common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "dtype": "float32", "output_loading_info": True}
     try:
         with quiet():
             if classifier:
-                return transformers.AutoModelForSequenceClassification.from_pretrained(name, num_labels=1, **common)
-            config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
-            extra = {"add_pooling_layer": False} if _has_pooler(transformers, config) else {}
-            return transformers.AutoModel.from_pretrained(name, config=config, **common, **extra)
+                loaded = transformers.AutoModelForSequenceClassification.from_pretrained(name, num_labels=1, **common)
+            else:
+                config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
+                extra = {"add_pooling_layer": False} if _has_pooler(transformers, config) else {}
+                loaded = transformers.AutoModel.from_pretrained(name, config=config, **common, **extra)
     except Exception as error:  # transformers and safetensors raise many kinds; each means the same to the caller
         raise InputError(f"{name} cannot be loaded as a model ({_first_line(error)}): check its files") from error
+    backbone, found = loaded
+    new_head = classifier and not is_classifier(name)
+    _check_tensors(name, backbone, found, beside=beside, new_head=new_head)
+    return backbone
+
+
+def is_classifier(source: str) -> bool:
+    """Does the folder hold a sequence classifier?"""
+    architectures = read_json(fetch(source, CONFIG)).get("architectures") or []
+    return any(str(name).endswith("ForSequenceClassification") for name in architectures)
+
+
+def _check_tensors(
+    name: str, backbone: nn.Module, found: dict[str, Any], *, beside: Collection[str] | None, new_head: bool
+) -> None:
+    """Refuse weights that leave a part of the model at random, or that have parts the model does not.
+
+    Poolers are never read, heads of masked language models neither; old checkpoints hold position numbers.
+    """
+    missing = [key for key in sorted(found["missing_keys"]) if "pooler." not in key]
+    if new_head:
+        base = f"{getattr(backbone, 'base_model_prefix', '')}."
+        missing = [key for key in missing if key.startswith(base)]
+    kind = type(backbone).__name__
+    if missing:
+        raise InputError(
+            f"{name} lacks {len(missing)} tensors of a {kind} ({_some(missing)}): its weights are incomplete, or of "
+            "another architecture than its config.json"
+        )
+    if beside is not None:
+        known = ("cls.", "lm_head.", "vocab_", "mask_predictions.", "lm_predictions.")
+        extra = [
+            key
+            for key in sorted(found["unexpected_keys"])
+            if key not in beside and "pooler." not in key and not key.startswith(known) and "position_ids" not in key
+        ]
+        if extra:
+            raise InputError(
+                f"{name} holds {len(extra)} tensors that a {kind} has no place for ({_some(extra)}): it was saved by a "
+                "model of another make"
+            )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> PreTrainedTokenizerFast:
@@ -82,6 +138,33 @@ def token_id(tokenizer: PreTrainedTokenizerFast, *roles: str) -> int:
     """The id of the first special token (``"pad"``, ``"mask"`` ...) that the tokenizer has, else 0."""
     ids = (getattr(tokenizer, f"{role}_token_id", None) for role in roles)
     return next((number for number in ids if number is not None), 0)
+
+
+def mask_id(tokenizer: PreTrainedTokenizerFast, *, needed: bool) -> int:
+    """The id that queries are expanded with: ``[MASK]``, or, as others do, the end of a sequence where there is none.
+
+    Raises:
+        InputError: when the tokenizer has neither and one is needed.
+    """
+    if needed and tokenizer.mask_token_id is None and tokenizer.eos_token_id is None:
+        raise InputError(
+            "query_expansion=True fills queries with [MASK], and this tokenizer has no mask token (nor one that ends a "
+            "sequence): set query_expansion=False in the rules, or choose another encoder"
+        )
+    return token_id(tokenizer, "mask", "eos", "pad")
+
+
+def lower_case(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Put every text into lower case before the tokenizer's own rules."""
+    normalizers = require("tokenizers.normalizers", "text")
+    own = tokenizer.backend_tokenizer.normalizer
+    lower = normalizers.Lowercase()
+    tokenizer.backend_tokenizer.normalizer = lower if own is None else normalizers.Sequence([lower, own])
+
+
+def lacks(path: Path, name: str) -> InputError:
+    """The error of a weight file without a tensor it must have."""
+    return InputError(f"{path} holds no tensor {name}: copy the model folder again")
 
 
 def save_backbone(backbone: nn.Module, folder: Path) -> None:
@@ -121,13 +204,15 @@ def save_tensors(state: dict[str, Tensor], path: Path) -> None:
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file.
+    """Read a safetensors file, or a ``.bin`` of torch's (tensors only, no code).
 
     Raises:
         InputError: when the file is missing, truncated or corrupt.
     """
     load_file = require("safetensors.torch", "text").load_file
     try:
+        if path.suffix == ".bin":
+            return require("torch", "text").load(path, map_location="cpu", weights_only=True)
         return load_file(path)
     except Exception as error:  # safetensors raises its own error class and OSError
         raise InputError(f"{path} cannot be read ({_first_line(error)}): copy the model folder again") from error

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from rankgrad._checks import check_texts
+from rankgrad._checks import InputError, check_texts
 from rankgrad._files import atomic_folder, check_replaceable
 from rankgrad.data.collate import LateInteractionFeatures, TextTokens
 from rankgrad.models import _folder, colbert_layout
 from rankgrad.models._batches import sorted_batches
+from rankgrad.models._late_documents import packed_documents
+from rankgrad.models._late_scores import training_scores
+from rankgrad.models._lengths import CutReport, positions, within
+from rankgrad.models.colbert_layout import Layout
 from rankgrad.modules.projection import Projection
+from rankgrad.modules.projection_layer import ProjectionHead, ProjectionLayer
 from rankgrad.modules.text_encoder import TextEncoder
+from rankgrad.modules.token_pooling import Pooling, pool_tokens
+from rankgrad.modules.token_pruner import TokenPruner
 from rankgrad.ops import maxsim
 from rankgrad.tokens import LateInteractionRules, LateInteractionTokenizer
 from rankgrad.types import PackedTokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+_PRUNER = "pruner.safetensors"
 
 
 class ColBERT(nn.Module):
@@ -30,13 +39,24 @@ class ColBERT(nn.Module):
     Args:
         backbone: an ``AutoModel`` encoder.
         tokenizer: its fast tokenizer. Prefixes it does not know are added to it, and to the encoder's embeddings.
-        rules: lengths, prefixes, query expansion and skip list.
+        rules: lengths, prefixes, query expansion and skip list; lengths are lowered to what the encoder can read.
         dim: width of the token embeddings; None keeps the encoder's own, without a projection.
+        head: make of the projection, or its very layers; None = one linear layer.
+        matryoshka_dims: widths to train. In training mode scores then come as ``[widths, queries, documents]``, one
+            table from the leading coordinates of each width; see :class:`rankgrad.training.MatryoshkaLoss`.
+        truncate_dim: embed into the leading coordinates only; None = all.
+        keep_share: learn which of a document's tokens to keep, see :class:`rankgrad.modules.TokenPruner`; None = all.
+        xtr_top_k: train with the scores of :func:`rankgrad.modules.xtr_scores`; None = MaxSim.
+
+    Attributes:
+        temperature: softness of the maximum in training, see :class:`rankgrad.training.AnnealTemperature`; None = hard.
 
     Shape:
         - features: from :class:`rankgrad.data.ListCollate`
-        - returns: float32 scores ``[queries, candidates]``, or, with in-batch negatives,
-          ``[queries, documents of the batch]``
+        - returns: float32 scores ``[queries, candidates]``, or, with in-batch negatives, ``[queries, documents]``
+
+    Raises:
+        InputError: for options that do not go together, or query expansion with a tokenizer that has no mask token.
 
     Reference:
         Khattab and Zaharia, "ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over
@@ -51,6 +71,11 @@ class ColBERT(nn.Module):
         *,
         rules: LateInteractionRules | None = None,
         dim: int | None = 128,
+        head: ProjectionHead | Sequence[ProjectionLayer] | None = None,
+        matryoshka_dims: Sequence[int] = (),
+        truncate_dim: int | None = None,
+        keep_share: float | None = None,
+        xtr_top_k: int | None = None,
     ) -> None:
         super().__init__()
         rules = rules or LateInteractionRules()
@@ -58,15 +83,26 @@ class ColBERT(nn.Module):
         if tokenizer.add_tokens([text for text in new if text not in tokenizer.get_vocab()], special_tokens=True):
             backbone.resize_token_embeddings(len(tokenizer), mean_resizing=False)  # type: ignore[operator]
         self.text_tokenizer = tokenizer
-        self.rules = rules
+        self.encoder = TextEncoder(backbone)
+        self.rules = within(rules, positions(self.encoder))
         self.tokenizer = LateInteractionTokenizer(
             tokenizer.backend_tokenizer,
-            rules,
-            mask_id=_folder.token_id(tokenizer, "mask", "eos", "pad"),
+            self.rules,
+            mask_id=_folder.mask_id(tokenizer, needed=rules.query_expansion),
             pad_id=_folder.token_id(tokenizer, "pad", "eos"),
         )
-        self.encoder = TextEncoder(backbone)
-        self.projection = Projection(self.encoder.hidden_size, dim)
+        self.texts = CutReport(self.tokenizer, rules)
+        if head is None or isinstance(head, ProjectionHead):
+            self.projection = Projection(self.encoder.hidden_size, dim, head=head)
+        else:
+            self.projection = Projection.of_layers(self.encoder.hidden_size, head)
+        self.matryoshka_dims = tuple(matryoshka_dims)
+        for width in self.matryoshka_dims:
+            self.projection.check_width(width)
+        self.pruner = None if keep_share is None else TokenPruner(self.projection.full_dim, share=keep_share)
+        self.xtr_top_k = xtr_top_k
+        self.temperature: float | None = None
+        self.truncate(truncate_dim)
 
     @classmethod
     def from_pretrained(
@@ -75,14 +111,21 @@ class ColBERT(nn.Module):
         *,
         rules: LateInteractionRules | None = None,
         dim: int | None = 128,
+        head: ProjectionHead | None = None,
+        matryoshka_dims: Sequence[int] | None = None,
+        truncate_dim: int | None = None,
+        keep_share: float | None = None,
+        xtr_top_k: int | None = None,
         trust_remote_code: bool = False,
     ) -> ColBERT:
-        """Load a saved ColBERT, or start one from any encoder.
+        """Load a ColBERT that we, PyLate, sentence-transformers or Stanford saved, or start one from any encoder.
 
         Args:
             name: a folder, a hub id, or ``"minilm"`` (the packaged all-MiniLM-L6-v2).
             rules: None takes the folder's own, else the class's defaults.
-            dim: width of a new projection; a saved model's own projection is loaded whatever is said here.
+            dim, head: of a new projection; a saved model's own projection is loaded whatever is said here.
+            matryoshka_dims, keep_share: as in the class; None takes the folder's own.
+            truncate_dim, xtr_top_k: as in the class; no folder holds them.
             trust_remote_code: run code that comes with the model. Leave it off for files you do not know.
 
         Raises:
@@ -90,25 +133,52 @@ class ColBERT(nn.Module):
         """
         source = _folder.resolve(name)
         saved = colbert_layout.read(source)
-        backbone = _folder.load_backbone(source, trust_remote_code=trust_remote_code)
+        beside = None if saved is None else saved.beside
+        backbone = _folder.load_backbone(source, trust_remote_code=trust_remote_code, beside=beside)
         tokenizer = _folder.load_tokenizer(source, trust_remote_code=trust_remote_code)
+        extras = {} if saved is None else saved.extras
+        options: dict[str, Any] = {"truncate_dim": truncate_dim, "xtr_top_k": xtr_top_k}
+        options["matryoshka_dims"] = extras.get("matryoshka_dims", ()) if matryoshka_dims is None else matryoshka_dims
+        options["keep_share"] = extras.get("keep_share") if keep_share is None else keep_share
         if saved is None:
-            return cls(backbone, tokenizer, rules=rules, dim=dim).eval()
-        width = None if saved.projection is None else saved.projection.shape[0]
-        model = cls(backbone, tokenizer, rules=rules or saved.rules, dim=width)
-        if saved.projection is not None:
-            _folder.load_state(model.projection, {"linear.weight": saved.projection}, saved.path)
+            return cls(backbone, tokenizer, rules=rules, dim=dim, head=head, **options).eval()
+        own_rules = colbert_layout.final_rules(saved, tokenizer)
+        model = cls(backbone, tokenizer, rules=rules or own_rules, head=saved.layers, **options)
+        if model.pruner is not None and "keep_share" in extras:
+            path = _folder.fetch(source, _PRUNER)
+            _folder.load_state(model.pruner, _folder.load_tensors(path), path)
         return model.eval()
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write a complete folder in the layout that PyLate and sentence-transformers load; all of it or nothing."""
+    def save_pretrained(self, folder: str | Path, *, layout: Layout | None = None) -> None:
+        """Write a complete folder; all of it or nothing.
+
+        Args:
+            folder: new, empty, or a model's.
+            layout: ``"pylate"`` (PyLate and sentence-transformers read it), ``"sentence-transformers"``,
+                ``"stanford"``, or ``"rankgrad"``; None = PyLate's, where it can hold the model, else our own.
+
+        Raises:
+            InputError: when the layout has no place for a part of the model.
+        """
         check_replaceable(folder, _folder.CONFIG)
+        extras: dict[str, Any] = {"matryoshka_dims": list(self.matryoshka_dims)} if self.matryoshka_dims else {}
+        extras |= {} if self.pruner is None else {"keep_share": self.pruner.share}
         with atomic_folder(folder) as temporary:
-            _folder.save_backbone(self.backbone, temporary)
-            _folder.save_tokenizer(self.text_tokenizer, temporary)
-            linear = self.projection.linear
-            weight = linear.weight if isinstance(linear, nn.Linear) else None
-            colbert_layout.write(temporary, self.rules, weight, self.encoder.hidden_size)
+            parts = (self.backbone, self.text_tokenizer, self.rules, self.projection)
+            colbert_layout.write(temporary, *parts, extras=extras, layout=layout)
+            if self.pruner is not None:
+                _folder.save_tensors(self.pruner.state_dict(), temporary / _PRUNER)
+
+    def truncate(self, width: int | None) -> ColBERT:
+        """Embed into the first ``width`` coordinates from now on; None = all.
+
+        Raises:
+            InputError: for a width that is not there, or one that the pruner reads beyond.
+        """
+        if width is not None and self.pruner is not None:
+            raise InputError(f"truncate_dim={width}: the pruner reads all coordinates; leave one of them out")
+        self.projection.truncate(width)
+        return self
 
     @torch.no_grad()
     def fit_projection(self, texts: Sequence[str]) -> ColBERT:
@@ -150,12 +220,29 @@ class ColBERT(nn.Module):
         """Token embeddings of a padded batch: float32 ``[rows, tokens, dim]``, of unit length."""
         return self.forward_tokens(tokens.input_ids, tokens.attention_mask)
 
+    def embed_queries(self, tokens: TextTokens) -> Tensor:
+        """Token embeddings of a padded batch of tokenized queries."""
+        return self.encode(tokens)
+
+    def embed_documents(self, tokens: TextTokens) -> Tensor:
+        """Token embeddings of a padded batch of tokenized documents."""
+        return self.encode(tokens)
+
+    def compare(self, queries: Tensor, query_mask: Tensor, groups: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Score every embedded query with the documents of every group of (embeddings, mask): the columns, in order."""
+        if self.training:
+            options = {"temperature": self.temperature, "xtr_top_k": self.xtr_top_k, "pruner": self.pruner}
+            return training_scores(queries, query_mask, groups, widths=self.matryoshka_dims, **options)
+        columns = [maxsim(queries, each, query_mask, self._pruned(each, mask)) for each, mask in groups]
+        return torch.cat(columns, dim=-1)
+
     def forward(self, features: LateInteractionFeatures) -> Tensor:
         """Score the lists of a batch."""
-        queries, query_mask = self.encode(features.queries), features.queries.scored
-        columns = [maxsim(queries, self.encode(group), query_mask, group.scored) for group in features.documents]
-        scores = torch.cat(columns, dim=1)
-        return scores if features.slots is None else scores.gather(1, features.slots)
+        groups = [(self.embed_documents(group), group.scored) for group in features.documents]
+        scores = self.compare(self.embed_queries(features.queries), features.queries.scored, groups)
+        if features.slots is None:
+            return scores
+        return scores.gather(-1, features.slots.expand(*scores.shape[:-1], -1))
 
     def score(self, queries: Sequence[str], documents: PackedTokens) -> Tensor:
         """MaxSim of every query with every encoded document: float32 ``[queries, documents]``.
@@ -173,28 +260,40 @@ class ColBERT(nn.Module):
             InputError: for an empty query or an empty batch.
         """
         check_texts(texts, "query")
-        tokens = TextTokens(*(torch.from_numpy(field).to(self.device) for field in self.tokenizer.queries(texts)))
-        return self.encode(tokens), tokens.scored
+        tokens = self.texts.queries(texts)
+        batch = TextTokens(*(torch.from_numpy(field).to(self.device) for field in tokens))
+        return self.encode(batch), batch.scored
 
-    def encode_documents(self, texts: Sequence[str], *, batch_size: int = 32, progress: bool = False) -> PackedTokens:
+    def encode_documents(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int = 32,
+        pool_factor: int = 1,
+        pooling: Pooling = "hierarchical",
+        protected_tokens: int = 1,
+        progress: bool = False,
+    ) -> PackedTokens:
         """Encode document texts in batches sorted by length; only the tokens that MaxSim scores are kept.
+
+        Args:
+            texts: the documents.
+            batch_size: rows encoded together.
+            pool_factor, pooling, protected_tokens: see :func:`rankgrad.modules.pool_tokens`; 1 = no pooling.
+            progress: show a bar.
 
         Returns:
             Float32 embeddings ``[total_tokens, dim]`` and ``cu_seqlens``, documents in the order given.
         """
-        tokens = self.tokenizer.documents(texts)
-        batches = sorted_batches(tokens, batch_size, self.device)
-        if progress:
-            from rich.progress import track
+        tokens = self.texts.documents(texts)
+        options = {"batch_size": batch_size, "progress": progress}
+        packed = packed_documents(tokens, self._kept, dim=self.dim, device=self.device, **options)
+        return pool_tokens(packed, factor=pool_factor, method=pooling, protected=protected_tokens)
 
-            total = -(-len(texts) // batch_size)
-            batches = track(batches, description="encoding documents", total=total, transient=True)
-        rows: list[Tensor | None] = [None] * len(texts)
-        for positions, batch in batches:
-            embeddings = self.encode(batch)
-            for row, position in enumerate(positions):
-                rows[position] = embeddings[row][batch.scored[row]]
-        done = cast(list[Tensor], rows)
-        lengths = torch.tensor([0, *(len(row) for row in done)], dtype=torch.int64)
-        packed = torch.cat(done) if done else torch.zeros(0, self.dim, device=self.device)
-        return PackedTokens(packed, lengths.cumsum(0).to(torch.int32).to(self.device))
+    def _kept(self, tokens: TextTokens) -> tuple[Tensor, Tensor]:
+        """Embeddings of tokenized documents, and which of them an index keeps."""
+        embeddings = self.embed_documents(tokens)
+        return embeddings, self._pruned(embeddings, tokens.scored)
+
+    def _pruned(self, embeddings: Tensor, mask: Tensor) -> Tensor:
+        return mask if self.pruner is None else self.pruner.kept(embeddings, mask)

@@ -1,101 +1,132 @@
-"""ColBERT on disk: PyLate's layout, written and read; sentence-transformers' and Stanford's, read."""
+"""ColBERT on disk: the layouts of PyLate, sentence-transformers and Stanford, and one of our own, read and written."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from torch import Tensor
+from torch import nn
 
 from rankgrad._checks import InputError
-from rankgrad.models import _folder
-from rankgrad.tokens import PUNCTUATION, LateInteractionRules
+from rankgrad.models import _folder, _multi_vector_layout, _own_layout, _pylate_layout, _stanford_layout
+from rankgrad.modules.projection import Projection
+from rankgrad.modules.projection_layer import ProjectionLayer
+from rankgrad.tokens import LateInteractionRules
 
-_CONFIG = "config_sentence_transformers.json"
-_IDENTITY = "torch.nn.modules.linear.Identity"
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+Layout = Literal["pylate", "sentence-transformers", "stanford", "rankgrad"]
+LAYOUTS: tuple[Layout, ...] = ("pylate", "sentence-transformers", "stanford", "rankgrad")
 
 
 class SavedColBERT(NamedTuple):
-    """What a folder says beyond the encoder itself; ``projection`` is ``[dim, hidden]`` or None."""
+    """What a folder says beyond the encoder itself.
 
+    Attributes:
+        layout: whose folder it is.
+        rules: with prompts as the folder has them; :func:`final_rules` turns what is one token into prefixes.
+        layers: of the projection; none, where the encoder's own states are the embeddings.
+        beside: tensors in the encoder's weight file that are not the encoder's.
+        lower_case: texts are put into lower case before the tokenizer's own rules.
+        extras: settings that only this library knows.
+    """
+
+    layout: Layout
     rules: LateInteractionRules
-    projection: Tensor | None
-    path: Path
-
-
-def write(folder: Path, rules: LateInteractionRules, projection: Tensor | None, hidden_size: int) -> None:
-    """Add ColBERT's own files to a folder that holds the encoder and the tokenizer."""
-    modules = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]
-    if projection is not None:
-        modules.append({"idx": 1, "name": "1", "path": "1_Dense", "type": "pylate.models.Dense.Dense"})
-        dense = folder / "1_Dense"
-        dense.mkdir()
-        _folder.save_tensors({"linear.weight": projection}, dense / "model.safetensors")
-        shape = {"in_features": hidden_size, "out_features": projection.shape[0], "bias": False}
-        _folder.write_json(dense / "config.json", shape | {"activation_function": _IDENTITY, "use_residual": False})
-    _folder.write_json(folder / "modules.json", modules)
-    _folder.write_json(folder / "sentence_bert_config.json", {"max_seq_length": rules.document_length})
-    settings = {
-        "model_type": "ColBERT",
-        "similarity_fn_name": "MaxSim",
-        "query_prefix": rules.query_prefix,
-        "document_prefix": rules.document_prefix,
-        "query_length": rules.query_length,
-        "document_length": rules.document_length,
-        "do_query_expansion": rules.query_expansion,
-        "attend_to_expansion_tokens": rules.attend_to_expansion,
-        "skiplist_words": list(rules.skip_words),
-    }
-    _folder.write_json(folder / _CONFIG, settings)
+    layers: list[ProjectionLayer]
+    beside: tuple[str, ...]
+    lower_case: bool
+    extras: dict[str, Any]
 
 
 def read(source: str) -> SavedColBERT | None:
     """Read the rules and the projection of a saved ColBERT; None for a plain encoder.
 
     Raises:
-        InputError: for a head this version cannot represent, or a damaged file.
+        InputError: for a head that cannot be represented, or a damaged file.
     """
-    if "HF_ColBERT" in (_folder.read_json(_folder.fetch(source, _folder.CONFIG)).get("architectures") or []):
-        return _read_stanford(source)
-    settings = _folder.read_json(_folder.fetch(source, _CONFIG))
-    if settings.get("model_type") != "ColBERT" and "query_prefix" not in settings:
+    extras = _folder.read_json(_folder.fetch(source, _folder.SETTINGS))
+    if extras and extras.get("kind") != _own_layout.KIND:
         return None
-    rules = LateInteractionRules(
-        query_prefix=settings.get("query_prefix") or "",
-        document_prefix=settings.get("document_prefix") or "",
-        query_length=settings.get("query_length") or 32,
-        document_length=settings.get("document_length") or 180,
-        query_expansion=settings.get("do_query_expansion", True),
-        attend_to_expansion=settings.get("attend_to_expansion_tokens", False),
-        skip_words=tuple(settings.get("skiplist_words", PUNCTUATION)),
-    )
-    modules = _folder.read_json(_folder.fetch(source, "modules.json")) or []
-    heads = [module["path"] for module in modules if str(module.get("type", "")).endswith("Dense")]
-    if not heads:
-        return SavedColBERT(rules, None, Path(source))
-    if len(heads) > 1:
-        raise InputError(f"{source} has a projection of {len(heads)} layers; this version reads one linear layer")
-    config = _folder.read_json(_folder.fetch(source, f"{heads[0]}/config.json"))
-    activation = str(config.get("activation_function", "Identity"))
-    if config.get("bias") or config.get("use_residual") or not activation.endswith("Identity"):
-        raise InputError(
-            f"{source} has a projection with bias, residual or activation; this version reads a linear one"
-        )
-    path = _folder.fetch(source, f"{heads[0]}/model.safetensors")
-    return SavedColBERT(rules, _folder.load_tensors(path)["linear.weight"], path)
+    settings = _folder.read_json(_folder.fetch(source, _pylate_layout.CONFIG))
+    beside: tuple[str, ...] = ()
+    layout: Layout
+    if _own_layout.is_here(extras):
+        layout, (rules, layers) = "rankgrad", _own_layout.read(source, extras)
+    elif settings.get("model_type") == _multi_vector_layout.MODEL_TYPE:
+        layout, (rules, layers) = "sentence-transformers", _multi_vector_layout.read(source, settings)
+    elif _pylate_layout.is_here(settings):
+        layout, (rules, layers) = "pylate", _pylate_layout.read(source, settings)
+        # Models that came from Stanford's folders keep its copy of the projection.
+        beside = (_stanford_layout.PROJECTION,)
+    elif _stanford_layout.ARCHITECTURE in (
+        _folder.read_json(_folder.fetch(source, _folder.CONFIG)).get("architectures") or []
+    ):
+        layout, (rules, layers) = "stanford", _stanford_layout.read(source)
+        beside = (_stanford_layout.PROJECTION,)
+    else:
+        return None
+    lower_case = _folder.read_json(_folder.fetch(source, "sentence_bert_config.json")).get("do_lower_case", False)
+    return SavedColBERT(layout, rules, layers, beside, bool(lower_case), extras)
 
 
-def _read_stanford(source: str) -> SavedColBERT:
-    stored = _folder.read_json(_folder.fetch(source, "artifact.metadata"))
-    settings = stored.get("config", stored)
-    rules = LateInteractionRules(
-        query_prefix=settings.get("query_token_id", "[unused0]"),
-        document_prefix=settings.get("doc_token_id", "[unused1]"),
-        query_length=settings.get("query_maxlen", 32),
-        document_length=settings.get("doc_maxlen", 220),
-        query_expansion=True,
-        attend_to_expansion=settings.get("attend_to_mask_tokens", False),
-        skip_words=PUNCTUATION if settings.get("mask_punctuation", True) else (),
-    )
-    path = _folder.fetch(source, "model.safetensors")
-    return SavedColBERT(rules, _folder.load_tensors(path)["linear.weight"], path)
+def final_rules(saved: SavedColBERT, tokenizer: PreTrainedTokenizerFast) -> LateInteractionRules:
+    """The rules, with prompts that are one token as prefixes; puts the tokenizer into lower case where asked for."""
+    if saved.lower_case:
+        _folder.lower_case(tokenizer)
+    if saved.layout == "sentence-transformers":
+        return _multi_vector_layout.prompts_as_prefixes(saved.rules, tokenizer)
+    return saved.rules
+
+
+def write(
+    folder: Path,
+    backbone: nn.Module,
+    tokenizer: PreTrainedTokenizerFast,
+    rules: LateInteractionRules,
+    projection: Projection,
+    *,
+    extras: dict[str, Any],
+    layout: Layout | None,
+) -> None:
+    """Write a complete folder.
+
+    Args:
+        folder: an empty one.
+        backbone, tokenizer, rules, projection: of the model.
+        extras: settings that only this library reads; others pass over them.
+        layout: None = PyLate's, where it has a place for all of the model, else our own.
+
+    Raises:
+        InputError: for an unknown layout, or one that has no place for a part of the model.
+    """
+    if layout is None:
+        layout = "rankgrad" if _gated(projection.layers) or _floats(rules) else "pylate"
+    if layout not in LAYOUTS:
+        raise InputError(f"layout={layout!r} is unknown: choose one of {', '.join(LAYOUTS)}")
+    if layout == "sentence-transformers":
+        tokenizer = _multi_vector_layout.prepared_tokenizer(tokenizer, rules)
+    _folder.save_tokenizer(tokenizer, folder)
+    if layout == "stanford":
+        _stanford_layout.write(folder, backbone, rules, projection)
+    else:
+        _folder.save_backbone(backbone, folder)
+    if layout == "pylate":
+        _pylate_layout.write(folder, rules, projection)
+    elif layout == "sentence-transformers":
+        _multi_vector_layout.write(folder, rules, projection)
+    elif layout == "rankgrad":
+        extras = extras | _own_layout.write(folder, rules, projection)
+    if extras:
+        _folder.write_json(folder / _folder.SETTINGS, {"kind": _own_layout.KIND} | extras)
+
+
+def _gated(layers: Sequence[nn.Module] | nn.Sequential) -> bool:
+    return any(getattr(layer, "gate", None) is not None for layer in layers)
+
+
+def _floats(rules: LateInteractionRules) -> bool:
+    """Are queries expanded to a length below that at which they are cut? PyLate has no place for it."""
+    return rules.query_expansion and rules.expansion_length not in (None, rules.query_length)

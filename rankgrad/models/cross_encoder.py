@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from rankgrad._checks import InputError, check_texts
 from rankgrad._files import atomic_folder, check_replaceable
 from rankgrad.data.collate import PairFeatures, TextTokens
-from rankgrad.models import _folder
-from rankgrad.models._batches import score_sorted
-from rankgrad.modules.cross_attention import CrossAttentionBias, restarted_positions
-from rankgrad.modules.score_head import InteractionHead, MeanHead
+from rankgrad.models import _folder, cross_encoder_layout
+from rankgrad.models._pair_forward import layer_scores, padded_scores
+from rankgrad.models._pair_options import PairOptions, check_options
+from rankgrad.models._pair_score import score_lists, score_texts
+from rankgrad.modules.cross_attention import CrossAttentionBias
+from rankgrad.modules.score_head import FirstHead, InteractionHead, MeanHead
 from rankgrad.modules.text_encoder import TextEncoder
 from rankgrad.tokens import PairTokenizer
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 Head = Literal["cls", "mean", "interaction"]
-_SETTINGS = "rankgrad_model.json"
+Padding = Literal["auto", "packed", "grouped"]
 
 
 class CrossEncoder(nn.Module):
@@ -42,13 +44,28 @@ class CrossEncoder(nn.Module):
         query_length: tokens of a query.
         cross_attention_bias: where ``mean`` and ``interaction`` begin to look from one text to the other, see
             :class:`rankgrad.modules.cross_attention.CrossAttentionBias`; learned from there.
+        padding: ``packed`` puts the pairs of a batch end to end, without padding; ``grouped`` pads batches of like
+            length. The scores are the same. ``auto`` packs on a CPU, where it is the faster one, and groups elsewhere,
+            and for encoders that cannot be packed (DeBERTa).
+        listwise: let each candidate of a query see the others: in every layer its tokens also attend to the first
+            token, ``[CLS]``, of the query's other candidates. A score then depends on the list, not on its order.
+        exits: numbers of layers behind which a head of its own scores too; see ``exit_layer`` of :meth:`score`. In
+            training the model gives the scores of all of them, see :class:`rankgrad.losses.EarlyExitLoss`.
+        compress_layer: the number of layers behind which documents are made shorter; None = never.
+        compress_ratio: words that become one there, weighted by the attention that ``[CLS]`` gives them.
 
     Shape:
         - features: from :class:`rankgrad.data.ListCollate`
-        - returns: float32 scores ``[queries, candidates]``; what stands where the batch's mask is False means nothing
+        - returns: float32 scores ``[queries, candidates]``, in training with exits
+          ``[exits + 1, queries, candidates]``, the last layer's last; what stands where the batch's mask is False means
+          nothing
 
     Raises:
-        InputError: for an unknown head.
+        InputError: for an unknown head, or options that this encoder cannot have.
+
+    Reference:
+        Listwise: Schlatt et al., "Set-Encoder: Permutation-Invariant Inter-Passage Attention for Listwise Passage
+        Re-Ranking with Cross-Encoders", ECIR 2025.
     """
 
     special_ids: Tensor
@@ -62,6 +79,11 @@ class CrossEncoder(nn.Module):
         max_length: int = 256,
         query_length: int = 64,
         cross_attention_bias: float = -3.0,
+        padding: Padding = "auto",
+        listwise: bool = False,
+        exits: Sequence[int] = (),
+        compress_layer: int | None = None,
+        compress_ratio: int = 2,
     ) -> None:
         super().__init__()
         heads = {"cls": None, "mean": MeanHead, "interaction": InteractionHead}
@@ -80,6 +102,10 @@ class CrossEncoder(nn.Module):
         self.head = None if kind is None else kind(self.encoder.hidden_size)
         self.across = None if kind is None else CrossAttentionBias(start=cross_attention_bias)
         self.register_buffer("special_ids", torch.tensor(sorted(set(tokenizer.all_special_ids))), persistent=False)
+        self.padding: Padding = padding
+        self.options = PairOptions(listwise, tuple(exits), compress_layer, compress_ratio)
+        check_options(self.encoder, self.options, padding=padding, head=head)
+        self.exit_heads = nn.ModuleDict({str(layer): (kind or FirstHead)(self.encoder.hidden_size) for layer in exits})
 
     @classmethod
     def from_pretrained(
@@ -90,6 +116,11 @@ class CrossEncoder(nn.Module):
         max_length: int | None = None,
         query_length: int | None = None,
         cross_attention_bias: float = -3.0,
+        padding: Padding = "auto",
+        listwise: bool | None = None,
+        exits: Sequence[int] | None = None,
+        compress_layer: int | None = None,
+        compress_ratio: int | None = None,
         trust_remote_code: bool = False,
     ) -> CrossEncoder:
         """Load a saved cross-encoder, or start one from any encoder.
@@ -100,18 +131,21 @@ class CrossEncoder(nn.Module):
                 else ``interaction``.
             max_length, query_length: None takes the folder's setting, else 256 and 64.
             cross_attention_bias: as in the class, for a new head; a saved one has its own.
+            padding: as in the class.
+            listwise, exits, compress_layer, compress_ratio: None takes the folder's setting, else the class's default.
             trust_remote_code: run code that comes with the model. Leave it off for files you do not know.
 
         Raises:
             InputError: when the files are no model, are truncated, or belong to another model.
         """
         source = _folder.resolve(name)
-        settings = _folder.read_json(_folder.fetch(source, _SETTINGS))
-        if settings and settings.get("kind") != "cross_encoder":
-            raise InputError(f"{source} holds a {settings.get('kind')}, no cross-encoder: load it with its own class")
+        settings = cross_encoder_layout.read(source)
         if head is None:
-            head = cast(Head, settings.get("head") or ("cls" if _is_classifier(source) else "interaction"))
-        backbone = _folder.load_backbone(source, classifier=head == "cls", trust_remote_code=trust_remote_code)
+            head = cast(Head, settings.get("head") or ("cls" if _folder.is_classifier(source) else "interaction"))
+        beside = () if settings and head == settings.get("head", "cls") else None
+        remote = {"trust_remote_code": trust_remote_code}
+        backbone = _folder.load_backbone(source, classifier=head == "cls", beside=beside, **remote)
+        cross_encoder_layout.remember_activation(backbone, source)
         model = cls(
             backbone,
             _folder.load_tokenizer(source, trust_remote_code=trust_remote_code),
@@ -119,10 +153,20 @@ class CrossEncoder(nn.Module):
             max_length=max_length or settings.get("max_length", 256),
             query_length=query_length or settings.get("query_length", 64),
             cross_attention_bias=cross_attention_bias,
+            padding=padding,
+            listwise=settings.get("listwise", False) if listwise is None else listwise,
+            exits=settings.get("exits", ()) if exits is None else exits,
+            compress_layer=compress_layer or settings.get("compress_layer"),
+            compress_ratio=compress_ratio or settings.get("compress_ratio", 2),
         )
-        if model.head is not None and settings.get("head") == head:
+        if settings.get("head") == head and (head != "cls" or settings.get("exits")):
             path = _folder.fetch(source, "head.safetensors")
-            _folder.load_state(model.own, _folder.load_tensors(path), path)
+            saved = _folder.load_tensors(path)
+            if list(model.options.exits) != settings.get("exits", []):
+                # Other exits than the saved ones start anew.
+                saved = {name: value for name, value in saved.items() if not name.startswith("exits.")}
+                saved |= {f"exits.{name}": value for name, value in model.exit_heads.state_dict().items()}
+            _folder.load_state(model.own, saved, path)
         return model.eval()
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -131,10 +175,14 @@ class CrossEncoder(nn.Module):
         with atomic_folder(folder) as temporary:
             _folder.save_backbone(self.backbone, temporary)
             _folder.save_tokenizer(self.text_tokenizer, temporary)
-            if self.head is not None:
-                _folder.save_tensors(self.own.state_dict(), temporary / "head.safetensors")
+            own = self.own.state_dict()
+            if own:
+                _folder.save_tensors(own, temporary / "head.safetensors")
             settings = {"kind": "cross_encoder", "head": self.head_name} | self.tokenizer.settings()
-            _folder.write_json(temporary / _SETTINGS, settings)
+            settings |= self.options.settings()
+            _folder.write_json(temporary / _folder.SETTINGS, settings)
+            if self.head_name == "cls":
+                cross_encoder_layout.write(temporary, self.backbone, max_length=self.tokenizer.max_length)
 
     @property
     def backbone(self) -> nn.Module:
@@ -143,50 +191,98 @@ class CrossEncoder(nn.Module):
 
     @property
     def own(self) -> nn.ModuleDict:
-        """What a ``mean`` or ``interaction`` model adds to the encoder."""
-        return nn.ModuleDict({"head": cast(nn.Module, self.head), "across": cast(nn.Module, self.across)})
+        """What the model adds to the encoder (or classifier)."""
+        parts = {"head": self.head, "across": self.across, "exits": self.exit_heads if self.options.exits else None}
+        return nn.ModuleDict({name: part for name, part in parts.items() if part is not None})
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
 
-    def logits(self, tokens: TextTokens) -> Tensor:
-        """Score each row of a padded batch of tokenized pairs: float32 ``[rows]``."""
-        return self.forward_tokens(tokens.input_ids, tokens.attention_mask, tokens.token_type_ids).squeeze(-1)
+    @property
+    def listwise(self) -> bool:
+        """Whether a score depends on the query's other candidates."""
+        return self.options.listwise
+
+    @property
+    def packs(self) -> bool:
+        """Whether batches are packed, as ``padding`` and the options say."""
+        if self.padding != "auto":
+            return self.padding == "packed"
+        if self.options.packed_only:
+            return True
+        # A compiled backbone, or one that FSDP splits over processes, must be called itself; packing calls its parts.
+        whole = self.backbone._compiled_call_impl is None and not hasattr(self.backbone, "reshard")
+        return self.device.type == "cpu" and self.encoder.packs and whole
+
+    def logits(self, tokens: TextTokens, *, exit_layer: int | None = None) -> Tensor:
+        """Score each row of a padded batch of tokenized pairs: float32 ``[rows]``.
+
+        Raises:
+            InputError: for a listwise model, which must know the lists, or an ``exit_layer`` without a head.
+        """
+        if self.options.listwise:
+            raise InputError("listwise=True: rows alone say nothing of their lists; call the model, or score")
+        return layer_scores(self, tokens, (self._exit(exit_layer),))[0]
 
     def forward_tokens(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
-        """The graph that is exported: padded pairs in, float32 logits ``[rows, 1]`` out."""
-        if self.head is None or self.across is None:
-            inputs = {"token_type_ids": token_type_ids} if self.encoder.takes_segments else {}
-            return self.backbone(input_ids=input_ids, attention_mask=attention_mask, **inputs).logits.float()
-        document_side = token_type_ids.bool()
-        mask = self.across(attention_mask, document_side)
-        hidden = self.encoder(input_ids, mask, torch.zeros_like(token_type_ids), restarted_positions(document_side))
-        special = torch.eq(input_ids.unsqueeze(-1), self.special_ids).any(-1)
-        words = attention_mask.bool() & ~special
-        return self.head(hidden, words & ~document_side, words & document_side).unsqueeze(-1)
+        """The graph that is exported: padded pairs in, float32 logits ``[rows, 1]`` out.
+
+        Raises:
+            InputError: for a listwise or compressing model, which has no graph of padded pairs.
+        """
+        if self.options.packed_only:
+            raise InputError("listwise and compressing models cannot be exported: they read packed batches only")
+        return padded_scores(self, input_ids, attention_mask, token_type_ids, (self.encoder.depth,))[0].unsqueeze(-1)
 
     def forward(self, features: PairFeatures) -> Tensor:
         """Score the lists of a batch."""
-        scores = torch.cat([self.logits(group) for group in features.groups])
-        return scores[features.slots]
+        layers = (*self.options.exits, self.encoder.depth) if self.training else (self.encoder.depth,)
+        if self.options.listwise:
+            scores = score_lists(self, features, layers)
+        else:
+            scores = torch.cat([layer_scores(self, group, layers) for group in features.groups], dim=1)
+            scores = scores[:, features.slots]
+        return scores if len(layers) > 1 else scores[0]
 
-    def score(self, queries: Sequence[str], documents: Sequence[str], *, batch_size: int = 32) -> Tensor:
+    def score(
+        self,
+        queries: Sequence[str],
+        documents: Sequence[str],
+        *,
+        batch_size: int | None = None,
+        token_budget: int | None = None,
+        exit_layer: int | None = None,
+    ) -> Tensor:
         """Score pair i = (``queries[i]``, ``documents[i]``), in batches sorted by length.
+
+        A listwise model takes all pairs with the same query text for one list, which no batch splits.
+
+        Args:
+            batch_size: pairs of a batch; without a ``token_budget`` None is 32, or, packed on a CPU, any number.
+            token_budget: tokens of a batch, padding included; None = any number, or, packed on a CPU without a
+                ``batch_size``, 2048: more do not fit its caches.
+            exit_layer: score behind so many layers, with the head that ``exits`` put there; later ones are not run.
 
         Returns:
             Float32 ``[pairs]``, in the order given.
 
         Raises:
-            InputError: for an empty query, no pairs, or lists of different lengths.
+            InputError: for an empty query, no pairs, lists of different lengths, a size below 1, or an ``exit_layer``
+                without a head.
         """
         check_texts(queries, "query")
         if len(queries) != len(documents):
             raise InputError(f"queries and documents pair up: got {len(queries)} and {len(documents)}")
-        return score_sorted(self.tokenizer(queries, documents), self.logits, batch_size, self.device)
+        return score_texts(
+            self, queries, documents, self._exit(exit_layer), batch_size=batch_size, token_budget=token_budget
+        )
 
-
-def _is_classifier(source: str) -> bool:
-    architectures = _folder.read_json(_folder.fetch(source, _folder.CONFIG)).get("architectures") or []
-    return any(str(name).endswith("ForSequenceClassification") for name in architectures)
+    def _exit(self, exit_layer: int | None) -> int:
+        if exit_layer is None or exit_layer == self.encoder.depth:
+            return self.encoder.depth
+        if exit_layer not in self.options.exits:
+            known = ", ".join(map(str, (*self.options.exits, self.encoder.depth)))
+            raise InputError(f"exit_layer={exit_layer} has no head: choose one of {known}")
+        return exit_layer

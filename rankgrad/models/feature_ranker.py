@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
@@ -13,6 +13,7 @@ from rankgrad._checks import InputError
 from rankgrad._files import atomic_folder, check_replaceable
 from rankgrad.data.feature_lists import FeatureLists
 from rankgrad.models import _folder
+from rankgrad.modules.feature_bins import FeatureBins
 from rankgrad.modules.feature_transform import FeatureTransform, TransformKind
 
 _KIND = "feature_ranker"
@@ -63,8 +64,10 @@ class FeatureRanker(nn.Module):
         attention_layers: layers of attention behind them; 0 = none.
         heads: of attention; they divide the last width.
         dropout: behind every hidden layer.
-        transform: what :class:`rankgrad.modules.FeatureTransform` does to the features first.
-        quantiles: its knots, where it counts quantiles.
+        transform: what :class:`rankgrad.modules.FeatureTransform` does to the features first, or ``"bins"`` for
+            :class:`rankgrad.modules.FeatureBins`: as trees do, a network may then treat each range of a feature apart.
+        quantiles: knots of ``"quantile"``.
+        bins: of each feature with ``"bins"``.
 
     Shape:
         features ``[queries, items, features]`` with their mask -> scores ``[queries, items]``, float32; 0 where masked.
@@ -91,8 +94,9 @@ class FeatureRanker(nn.Module):
         attention_layers: int = 0,
         heads: int = 4,
         dropout: float = 0.1,
-        transform: TransformKind = "log1p_standardise",
+        transform: TransformKind | Literal["bins"] = "log1p_standardise",
         quantiles: int = 64,
+        bins: int = 8,
     ) -> None:
         super().__init__()
         if not hidden or min(hidden) < 1:
@@ -107,10 +111,16 @@ class FeatureRanker(nn.Module):
             "dropout": dropout,
             "transform": transform,
             "quantiles": quantiles,
+            "bins": bins,
         }
-        self.transform = FeatureTransform(features, kind=transform, quantiles=quantiles)
+        self.transform = (
+            FeatureBins(features, bins=bins)
+            if transform == "bins"
+            else FeatureTransform(features, kind=transform, quantiles=quantiles)
+        )
         layers: list[nn.Module] = []
-        for before, width in zip((features, *hidden), hidden, strict=False):
+        seen = features * bins if transform == "bins" else features
+        for before, width in zip((seen, *hidden), hidden, strict=False):
             layers += [nn.Linear(before, width), nn.LayerNorm(width), nn.GELU(), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*layers)
         self.attention = nn.ModuleList(ListAttention(hidden[-1], heads, dropout) for _ in range(attention_layers))

@@ -93,13 +93,13 @@ class FeatureTransform(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self._check(x)
-        if not (torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export() or bool(self.fitted)):
-            raise InputError(f'the "{self.kind}" transform is not fitted: call fit with training rows first')
+        if not (torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()):
+            self.check_fitted()
         x = x.float()
         present = x.isfinite()
         x = x.where(present, 0.0)
         if self.kind.startswith("log1p"):
-            x = x.sign() * x.abs().log1p()
+            x = x.sign() * _log1p(x.abs())
         if self.kind.endswith("standardise"):
             x = (x - self.mean) / self.deviation
         elif self.kind == "quantile":
@@ -109,6 +109,32 @@ class FeatureTransform(nn.Module):
             x = (passed * self.rises).sum(dim=-2) - 1.0
         return x.where(present, 0.0)
 
+    def check_fitted(self) -> None:
+        """Refuse a transform without a scale.
+
+        Raises:
+            InputError: before ``fit``, for a kind that needs it.
+        """
+        if not bool(self.fitted):
+            raise InputError(f'the "{self.kind}" transform is not fitted: call fit with training rows first')
+
     def _check(self, x: Tensor) -> None:
         if x.dim() == 0 or x.shape[-1] != self.features:
             raise InputError(f"features: expected [..., {self.features}], got {list(x.shape)}")
+
+
+def _log1p(x: Tensor) -> Tensor:
+    """``log(1 + x)`` of what is not negative, exact for small x in ONNX too.
+
+    ONNX has no such operator, and the exporter's ``log(1 + x)`` loses what 1 + x rounds away: of a feature around 1e-6
+    up to 6 %. The quotient puts it back.
+
+    Reference:
+        Goldberg: What every computer scientist should know about floating-point arithmetic, ACM Computing Surveys 23,
+        1991, theorem 4.
+    """
+    if not torch.onnx.is_in_onnx_export():
+        return x.log1p()
+    above = 1.0 + x
+    gained = above - 1.0
+    return torch.where(gained == 0.0, x, above.log() * (x / gained.where(gained != 0.0, 1.0)))

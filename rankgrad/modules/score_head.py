@@ -7,6 +7,31 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 
+class FirstHead(nn.Module):
+    """A linear reading of the first token, ``[CLS]``: ``score = w . cls + b``.
+
+    Args:
+        hidden_size: width of the hidden states.
+
+    Shape:
+        - hidden: ``[batch, tokens, hidden]``; query_side, document_side: bool ``[batch, tokens]``, not looked at
+        - returns: float32 ``[batch]``
+
+    Example:
+        >>> head, sides = FirstHead(2), torch.zeros(2, 1, 3, dtype=torch.bool)
+        >>> head(torch.zeros(1, 3, 2), *sides).shape
+        torch.Size([1])
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.cls = nn.Linear(hidden_size, 1)
+
+    def forward(self, hidden: Tensor, query_side: Tensor, document_side: Tensor) -> Tensor:
+        """Score each pair."""
+        return self.cls(hidden[:, 0].float()).squeeze(-1)
+
+
 class MeanHead(nn.Module):
     """Cosine of the mean-pooled query and document sides, plus a linear reading of ``[CLS]``.
 

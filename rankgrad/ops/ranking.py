@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from rankgrad._checks import InputError
+from rankgrad.ops import sorted_order
 from rankgrad.ops._arguments import accumulate, real_items
+from rankgrad.ops._order import stable_order
 
 Ties: TypeAlias = Literal["lowest_index", "average", "random"]
 
@@ -62,13 +64,15 @@ def hard_rank(
         raise InputError(f'ties: expected "lowest_index", "average" or "random", got {ties!r}')
     if generator is not None and ties != "random":
         raise InputError(f'generator: expected None with ties="{ties}", which draws nothing')
-    mask = real_items(x, mask, "x")
+    given, mask = mask, real_items(x, mask, "x")
+    if ties == "lowest_index" and x.is_floating_point() and sorted_order.kernels_run(x):
+        return sorted_order.ranks(x, given, descending=descending)
     values = accumulate(x, "x").detach().masked_fill(~mask, 0.0)
     if ties == "random":
         order = _shuffled(values, generator)
-        order = order.gather(-1, values.gather(-1, order).argsort(dim=-1, descending=descending, stable=True))
+        order = order.gather(-1, stable_order(values.gather(-1, order), descending=descending))
     else:
-        order = values.argsort(dim=-1, descending=descending, stable=True)
+        order = stable_order(values, descending=descending)
     # Counting real items along the order, not positions, keeps a masked item from taking a rank.
     counted = mask.gather(-1, order)
     counts = counted.cumsum(dim=-1)
@@ -104,9 +108,7 @@ def ideal_order(labels: Tensor, *, mask: Tensor | None = None) -> Tensor:
     """
     mask = real_items(labels, mask, "labels")
     keys = labels.detach().byte() if labels.dtype == torch.bool else labels.detach()
-    order = keys.masked_fill(~mask, 0).argsort(dim=-1, descending=True, stable=True)
-    # A second stable sort needs no value that stands below all labels, which integers do not have.
-    return order.gather(-1, mask.gather(-1, order).byte().argsort(dim=-1, descending=True, stable=True))
+    return sorted_order.order(keys, mask)
 
 
 def _shuffled(like: Tensor, generator: torch.Generator | None) -> Tensor:

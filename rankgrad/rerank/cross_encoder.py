@@ -32,7 +32,8 @@ class CrossEncoderReranker(nn.Module):
         scorer: a :class:`rankgrad.models.CrossEncoder` or anything with its ``score`` method.
         documents: the collection that the rankings' row numbers refer to.
         k: documents to reorder.
-        batch_size: pairs that are scored at once.
+        batch_size: pairs that are scored at once. A scorer whose ``listwise`` is true gets all pairs in one call, since
+            it reads the candidates of a query beside each other, and makes batches itself.
         first_stage_weight: how much of the incoming score is added to the model's own, which often misses what words in
             common say. :func:`rankgrad.training.fit_first_stage_weight` finds it on validation queries.
 
@@ -96,6 +97,8 @@ class CrossEncoderReranker(nn.Module):
 
     def _score(self, pairs: list[tuple[str, str]]) -> torch.Tensor:
         """Scores ``[pairs]`` in the order given."""
+        if getattr(self.scorer, "listwise", False):
+            return torch.as_tensor(self.scorer.score(*zip(*pairs, strict=True))).float().reshape(-1)
         # Longest first: a batch that does not fit in memory fails at once, not at the end.
         order = sorted(range(len(pairs)), key=lambda pair: -len(pairs[pair][0]) - len(pairs[pair][1]))
         parts = []

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rankgrad._checks import InputError, check_texts
 from rankgrad._index_files import read_index, write_index
+from rankgrad.retrieve._inverted import check_postings, search
 from rankgrad.retrieve.analyzer import Analyzer
 from rankgrad.retrieve.bm25_weights import Method, build_postings, check_method
+from rankgrad.retrieve.postings import Postings
+from rankgrad.retrieve.weighted_terms import WeightedTerms
 from rankgrad.types import Queries, Ranking
-
-# Score rows of a group of queries stay near the cache: 2**20 floats are 4 MiB.
-_GROUP_ELEMENTS = 1 << 20
 
 
 class BM25(nn.Module):
@@ -95,12 +94,20 @@ class BM25(nn.Module):
         Raises:
             InputError: for an empty query, or ``k`` below 1 or above the size of the collection.
         """
+        return self.rank_allowed(queries, k, None)
+
+    def rank_allowed(self, queries: Queries, k: int, allowed: Tensor | None) -> Ranking:
+        """The same among the documents that ``allowed``, bool ``[documents]`` or ``[queries, documents]``, marks."""
         check_texts(queries, "query")
-        if not 1 <= k <= self.documents:
-            raise InputError(f"k={k} must lie between 1 and the size of the collection: pass {self.documents} at most")
-        group = max(1, _GROUP_ELEMENTS // self.documents)
-        parts = [_top(self._scores(queries[start : start + group]), k) for start in range(0, len(queries), group)]
-        return Ranking(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+        return self.rank(self.weigh(queries), k, allowed=allowed)
+
+    def weigh(self, queries: Queries) -> WeightedTerms:
+        """The known terms of queries, weighted by how often they occur there."""
+        return WeightedTerms.of(queries, self.analyzer, self.vocabulary)
+
+    def rank(self, terms: WeightedTerms, k: int, *, allowed: Tensor | None = None) -> Ranking:
+        """Rank for weighted terms, as query expansion gives them; a term's weight multiplies what it adds."""
+        return search(self, terms, k, allowed=allowed)
 
     def terms(self, query: str) -> tuple[str, ...]:
         """The terms of ``query`` that occur in the collection, each once, in order.
@@ -143,9 +150,19 @@ class BM25(nn.Module):
             self._set_index(settings["vocabulary"], tensors["indptr"], tensors["rows"], tensors["weights"])
         except (KeyError, TypeError) as error:
             raise InputError(f"{folder} is no complete BM25 index ({error!r}): write it again") from error
-        entries = {len(self.rows), len(self.weights), int(self.indptr[-1])}
-        if len(self.indptr) != len(self.vocabulary) + 1 or len(entries) > 1 or int(self.rows.max()) >= self.documents:
-            raise InputError(f"{folder}: vocabulary and tensors are of different indexes: write it again")
+        check_postings(folder, self.vocabulary, self)
+        return self
+
+    @classmethod
+    def from_postings(
+        cls, vocabulary: Sequence[str], postings: Postings, *, documents: int, analyzer: Analyzer, k1: float, b: float
+    ) -> BM25:
+        """An index of Lucene's method whose weights are there already, such as learned ones."""
+        self = cls.__new__(cls)
+        nn.Module.__init__(self)
+        self.k1, self.b, self.method, self.delta = k1, b, "lucene", 0.0
+        self.documents, self.analyzer = documents, analyzer
+        self._set_index(list(vocabulary), *(torch.from_numpy(array) for array in postings))
         return self
 
     def extra_repr(self) -> str:
@@ -159,35 +176,3 @@ class BM25(nn.Module):
         self.register_buffer("indptr", indptr)
         self.register_buffer("rows", rows)
         self.register_buffer("weights", weights)
-
-    def _scores(self, queries: Queries) -> Tensor:
-        """Scores of all documents, float32 ``[queries, documents]``; 0 where no term is shared."""
-        scores = torch.zeros(len(queries), self.documents, device=self.weights.device)
-        terms = self.analyzer.collect(queries)
-        known = np.array([self.vocabulary.get(term, -1) for term in terms.vocabulary], dtype=np.int64)
-        positions = known[terms.ids] if len(known) else np.zeros(0, dtype=np.int64)
-        owners = np.repeat(np.arange(len(queries)), terms.lengths)[positions >= 0]
-        distinct, counts = np.unique(owners * len(self.vocabulary) + positions[positions >= 0], return_counts=True)
-        owners, positions = np.divmod(distinct, len(self.vocabulary))
-        wanted = torch.from_numpy(positions).to(self.indptr.device)
-        starts, ends = self.indptr[wanted].tolist(), self.indptr[wanted + 1].tolist()
-        # Term by term: within a term no document repeats, so the sum has one order on every device.
-        for owner, start, end, count in zip(owners.tolist(), starts, ends, counts.tolist(), strict=True):
-            scores[owner].index_add_(0, self.rows[start:end], self.weights[start:end], alpha=count)
-        return scores
-
-
-def _top(scores: Tensor, k: int) -> Ranking:
-    """The ``k`` highest positive scores of each row; equal ones in order of their position."""
-    width = min(k + 1, scores.shape[-1])
-    values, ids = scores.topk(width)
-    # torch.topk picks any of the entries that tie at the cut; only such rows need a full look.
-    for row in (values[:, k - 1] == values[:, -1]).logical_and(values[:, k - 1] > 0).nonzero().flatten().tolist():
-        if width > k:
-            inside = (scores[row] >= values[row, k - 1]).nonzero().flatten()
-            order = scores[row, inside].argsort(descending=True, stable=True)[:k]
-            ids[row, :k] = inside[order]
-    ids = ids[:, :k].sort(dim=-1).values
-    values, order = scores.gather(1, ids).sort(dim=-1, descending=True, stable=True)
-    mask = values > 0
-    return Ranking(ids.gather(1, order).masked_fill(~mask, -1), values.masked_fill(~mask, -torch.inf), mask)

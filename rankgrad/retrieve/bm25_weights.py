@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
 from rankgrad._checks import InputError
 from rankgrad.retrieve.analyzer import Terms
+from rankgrad.retrieve.postings import Postings, count_postings
 
 Method = Literal["lucene", "robertson", "atire", "bm25l", "bm25+"]
-
-
-class Postings(NamedTuple):
-    """For each term, the documents that hold it and what it adds to their scores.
-
-    Shape:
-        indptr: int64 ``[terms + 1]``; term t owns entries ``indptr[t]:indptr[t + 1]``.
-        rows: int32 ``[entries]``, document rows, ascending within a term.
-        scores: float32 ``[entries]``.
-    """
-
-    indptr: np.ndarray
-    rows: np.ndarray
-    scores: np.ndarray
 
 
 def check_method(method: str, k1: float, b: float) -> None:
@@ -113,20 +100,16 @@ def build_postings(terms: Terms, *, method: Method, k1: float, b: float, delta: 
     Raises:
         InputError: when no document holds a term.
     """
-    documents, vocabulary = len(terms.lengths), len(terms.vocabulary)
-    if len(terms.ids) == 0:
-        raise InputError("no document holds a term: are they empty, or do stop words and pattern leave nothing?")
-    # One sort of term * documents + row gives term-major order and makes equal neighbours of repeats.
-    keys = terms.ids.astype(np.int64) * documents
-    keys += np.repeat(np.arange(documents, dtype=np.int64), terms.lengths)
-    keys.sort()
-    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    frequency = np.diff(starts, append=len(keys))
-    term, rows = np.divmod(keys[starts], documents)
-    document_frequency = np.bincount(term, minlength=vocabulary)
-    lengths = terms.lengths / (len(terms.ids) / documents)
+    counts = count_postings(terms)
+    lengths = terms.lengths / terms.lengths.mean()
     scores = bm25_weights(
-        frequency, lengths[rows], document_frequency[term], documents, method=method, k1=k1, b=b, delta=delta
+        counts.frequency,
+        lengths[counts.rows],
+        counts.document_frequency[counts.term],
+        len(terms.lengths),
+        method=method,
+        k1=k1,
+        b=b,
+        delta=delta,
     )
-    indptr = np.concatenate([[0], np.cumsum(document_frequency)])
-    return Postings(indptr.astype(np.int64), rows.astype(np.int32), scores.astype(np.float32))
+    return counts.postings(scores)

@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from rankgrad._checks import InputError
 from rankgrad.training.checkpoints import checkpoint_path, checkpoints_in
+from rankgrad.training.sharding import whole
 
 
 class Checkpoints(Checkpoint):
@@ -124,5 +125,7 @@ class BestModel(pl.Callback):
             self._write(trainer, pl_module)
 
     def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.is_global_zero:
-            pl_module.model.save_pretrained(self.folder)  # type: ignore[operator, union-attr]
+        model: Any = pl_module.model
+        with whole(model):
+            if trainer.is_global_zero:
+                model.save_pretrained(self.folder)

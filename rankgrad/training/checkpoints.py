@@ -78,6 +78,8 @@ def last_good_checkpoint(folder: str | Path) -> tuple[Path | None, list[Path]]:
     for path in checkpoints_in(folder):
         try:
             read_checkpoint(path)
+        except FileNotFoundError:
+            continue  # Another process of the run has just set it aside.
         except InputError:
             damaged.append(path)
         else:

@@ -18,16 +18,19 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.strategies import ModelParallelStrategy
 
 from rankgrad._checks import InputError
 from rankgrad._files import atomic_file
 from rankgrad.data.datamodule import ListDataModule
 from rankgrad.data.feature_datamodule import FeatureListDataModule
+from rankgrad.training.checkpoints import read_checkpoint
 from rankgrad.training.compose import compose, take_object_options
 from rankgrad.training.progress import progress_bar
 from rankgrad.training.quiet import quiet_lightning
 from rankgrad.training.ranker import Ranker
 from rankgrad.training.run_folder import RunFolder
+from rankgrad.training.sharding import check_strategy
 
 USAGE = "rankgrad fit --config FILE [--config FILE ...] [--run_folder FOLDER] [--resume | --overwrite] [--VALUE ...]"
 DESCRIPTION = """Train a ranker. A configuration names model, loss and data; every value in it can be replaced here:
@@ -133,6 +136,9 @@ class FitCLI(LightningCLI):
         """Train to the end."""
         checkpoint = self.begin()
         path = None if checkpoint is None else str(checkpoint)
+        if path is not None:
+            sharded = isinstance(self.trainer.strategy, ModelParallelStrategy)
+            check_strategy(read_checkpoint(path), path, sharded=sharded)
         self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
 
 

@@ -20,6 +20,7 @@ from rankgrad._files import atomic_file
 from rankgrad.data import CandidateList, Run, Task
 from rankgrad.data.collate import ListCollate
 from rankgrad.rerank import LateInteractionReranker
+from rankgrad.rerank.late_interaction import LateInteractionEncoder
 from rankgrad.types import Ranking
 
 _Score: TypeAlias = Callable[[Sequence[CandidateList], Any], list[Tensor]]
@@ -29,11 +30,15 @@ _Score: TypeAlias = Callable[[Sequence[CandidateList], Any], list[Tensor]]
 class Scorer(Protocol):
     """What scores pairs of texts: a ``CrossEncoder``, or one of ``rankgrad.deploy``."""
 
-    def score(self, queries: Sequence[str], documents: Sequence[str]) -> Tensor: ...
+    def score(self, queries: Sequence[str], documents: Sequence[str]) -> Any: ...
+
+
+Teacher: TypeAlias = nn.Module | Scorer | LateInteractionEncoder
+"""A torch model with a ``tokenizer``, what scores pairs, or what encodes queries and documents apart."""
 
 
 def teacher_scores(
-    lists: Sequence[CandidateList], teacher: nn.Module | Scorer, *, batch_size: int = 8, progress: bool = True
+    lists: Sequence[CandidateList], teacher: Teacher, *, batch_size: int = 8, progress: bool = True
 ) -> list[CandidateList]:
     """Score every candidate with a teacher, for ``KLDistillLoss`` and ``MarginMSELoss``.
 
@@ -81,9 +86,7 @@ def teacher_scores(
     return scored
 
 
-def teacher_run(
-    task: Task, candidates: Run, teacher: nn.Module | Scorer, *, batch_size: int = 8, progress: bool = True
-) -> Run:
+def teacher_run(task: Task, candidates: Run, teacher: Teacher, *, batch_size: int = 8, progress: bool = True) -> Run:
     """Score the candidates of each query, and its relevant documents: all that ``ListDataModule`` may draw.
 
     Args:
@@ -131,7 +134,7 @@ def _late_interaction(lists: Sequence[CandidateList], teacher: Any, progress: bo
     return score
 
 
-def _scores(lists: Sequence[CandidateList], teacher: nn.Module | Scorer) -> list[Tensor]:
+def _scores(lists: Sequence[CandidateList], teacher: Any) -> list[Tensor]:
     sizes = [len(one.documents) for one in lists]
     if isinstance(teacher, nn.Module):
         rows = _model_scores(lists, teacher)

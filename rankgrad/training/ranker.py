@@ -12,8 +12,12 @@ from torch.optim import AdamW
 from rankgrad._checks import InputError
 from rankgrad.data.collate import ListBatch
 from rankgrad.metrics import NDCG, ReciprocalRank
+from rankgrad.training.backbone import compile_backbone, keep_few_activations
+from rankgrad.training.gather import Candidates, across_processes, check_process_group
+from rankgrad.training.grad_cache import cached_scores, embed, split_model
 from rankgrad.training.meters import PerQuery
 from rankgrad.training.optim import Decay, learning_rate_factor, parameter_groups, set_learning_rates
+from rankgrad.training.sharding import check_strategy, shard
 
 Target = Literal["labels", "teacher_scores"]
 
@@ -33,9 +37,17 @@ class Ranker(pl.LightningModule):
         warmup: below 1 a share of all steps, from 1 on a number of steps.
         decay: how the rate falls after the warm-up.
         head_learning_rate: peak rate of what lies outside ``model.encoder``; None = ``learning_rate``.
+        grad_cache_tokens: encode so many tokens (padding included) at a time and keep the embeddings alone, see
+            :func:`rankgrad.training.cached_scores`; None = the whole batch at once. For models that read queries and
+            documents apart.
+        cross_device_negatives: let the documents of all processes be candidates of every query, see
+            :func:`rankgrad.training.across_processes`; needs ``data.in_batch_negatives``.
+        gradient_checkpointing: make the backbone's activations anew, layer by layer, in the backward pass.
+        compile: compile the backbone, for lengths and batch sizes that change.
 
     Raises:
-        InputError: when the loss is no longer finite, or teacher scores are wanted and the lists have none.
+        InputError: for options that the model cannot have; when the loss is no longer finite, or teacher scores are
+            wanted and the lists have none.
     """
 
     def __init__(
@@ -50,10 +62,20 @@ class Ranker(pl.LightningModule):
         warmup: float = 0.1,
         decay: Decay = "linear",
         head_learning_rate: float | None = None,
+        grad_cache_tokens: int | None = None,
+        cross_device_negatives: bool = False,
+        gradient_checkpointing: bool = False,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         if target not in ("labels", "teacher_scores"):
             raise InputError(f"target={target!r}: choose labels or teacher_scores")
+        if grad_cache_tokens is not None and grad_cache_tokens < 1:
+            raise InputError(f"grad_cache_tokens={grad_cache_tokens}: allow at least as many as the longest text")
+        if grad_cache_tokens is not None or cross_device_negatives:
+            split_model(model)
+        if cross_device_negatives and target != "labels":
+            raise InputError(f"cross_device_negatives=True with target={target}: no teacher saw those pairs; drop one")
         self.model = model
         self.loss = loss
         self.target = target
@@ -64,6 +86,18 @@ class Ranker(pl.LightningModule):
         self.warmup = warmup
         self.decay: Decay = decay
         self.head_learning_rate = head_learning_rate
+        self.grad_cache_tokens = grad_cache_tokens
+        self.cross_device_negatives = cross_device_negatives
+        if gradient_checkpointing:
+            keep_few_activations(model)
+        if compile:
+            compile_backbone(model)
+
+    def configure_model(self) -> None:
+        """Shard the model where the strategy asks for it (FSDP)."""
+        if self.device_mesh is not None:
+            for part in (self.model, self.loss):
+                shard(part, self.device_mesh["data_parallel"])
 
     def forward(self, features: Any) -> Tensor:
         """Scores ``[queries, candidates]``."""
@@ -71,11 +105,14 @@ class Ranker(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """Switch dropout on: pretrained models are loaded in evaluation mode."""
+        if self.cross_device_negatives:
+            check_process_group()
         self.train()
 
     def training_step(self, batch: ListBatch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
-        loss = self.loss(self.model(batch.features), self._targets(batch), batch.mask)
+        candidates = self._candidates(batch)
+        loss = self.loss(candidates.scores, candidates.labels, candidates.mask)
         if not loss.isfinite():
             raise InputError(
                 f"the loss is {loss.item()} at step {self.trainer.global_step}: lower learning_rate "
@@ -83,7 +120,7 @@ class Ranker(pl.LightningModule):
             )
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch.labels))
         self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=len(batch.labels))
-        return loss
+        return loss * candidates.weight
 
     def validation_step(self, batch: ListBatch, batch_idx: int) -> None:
         """Add the batch's queries to the metrics."""
@@ -94,7 +131,8 @@ class Ranker(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the mean of each metric over the queries."""
         for metric, meter in zip(self.metrics, self.meters, strict=True):
-            self.log(f"val/{metric.name}", meter.compute(), prog_bar=True)  # type: ignore[operator]
+            # Already of all processes: told so, Lightning does not warn that it might be of one alone.
+            self.log(f"val/{metric.name}", meter.compute(), prog_bar=True, sync_dist=True)  # type: ignore[operator]
             meter.reset()  # type: ignore[operator]
 
     def configure_optimizers(self) -> AdamW:
@@ -124,13 +162,16 @@ class Ranker(pl.LightningModule):
             set_learning_rates(optimizer, factor)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Record what the model is made of."""
+        """Record what the model is made of, and whether it was split."""
         checkpoint["modules"] = _parts(self.model)
+        checkpoint["sharded"] = self.device_mesh is not None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse the checkpoint of another model before anything is loaded."""
-        there = checkpoint.get("modules", {}) | _shapes(checkpoint["state_dict"])
-        here = _parts(self.model) | _shapes(self.state_dict())
+        """Refuse the checkpoint of another model or strategy before anything is loaded."""
+        check_strategy(checkpoint, str(self.trainer.ckpt_path), sharded=self.device_mesh is not None)
+        there, here = checkpoint.get("modules", {}), _parts(self.model)
+        if "state_dict" in checkpoint:  # A strategy that shards has loaded it by now, and taken it out.
+            there, here = there | _shapes(checkpoint["state_dict"]), here | _shapes(self.state_dict())
         wrong = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
         if wrong:
             raise InputError(
@@ -138,6 +179,17 @@ class Ranker(pl.LightningModule):
                 f"{there.get(wrong[0], 'absent')} there and {here.get(wrong[0], 'absent')} here ({len(wrong)} such); "
                 "resume with the configuration it was made with"
             )
+
+    def _candidates(self, batch: ListBatch) -> Candidates:
+        """What the loss compares, in the way that the options ask for."""
+        if self.cross_device_negatives:
+            embedded = embed(self.model, batch.features, micro_batch_tokens=self.grad_cache_tokens)
+            return across_processes(self.model, embedded, batch)
+        if self.grad_cache_tokens is None:
+            scores = self.model(batch.features)
+        else:
+            scores = cached_scores(self.model, batch.features, micro_batch_tokens=self.grad_cache_tokens)
+        return Candidates(scores, self._targets(batch), batch.mask, 1.0)
 
     def _targets(self, batch: ListBatch) -> Tensor:
         if self.target == "labels":
@@ -151,7 +203,9 @@ class Ranker(pl.LightningModule):
 
 
 def _parts(model: nn.Module) -> dict[str, str]:
-    return {f"module {name or 'model'}": type(part).__qualname__ for name, part in model.named_modules()}
+    # A sharded module has a class made for it, named after its own.
+    names = {name: type(part).__qualname__.removeprefix("FSDP") for name, part in model.named_modules()}
+    return {f"module {name or 'model'}": kind for name, kind in names.items()}
 
 
 def _shapes(state: dict[str, Tensor]) -> dict[str, str]:

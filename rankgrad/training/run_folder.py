@@ -10,6 +10,7 @@ from typing import Any
 
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_only
 
 from rankgrad._checks import InputError
 from rankgrad.training.callbacks import BestModel, Checkpoints
@@ -58,7 +59,7 @@ class RunFolder:
         return self.path / "metrics.csv"
 
     def check(self, *, resume: bool = False, overwrite: bool = False) -> None:
-        """Refuse what :meth:`begin` would refuse, and touch nothing.
+        """Refuse what :meth:`begin` would refuse, and touch nothing; of several processes the first alone looks.
 
         Raises:
             InputError: when the folder holds a run and neither is asked for, or both are.
@@ -67,14 +68,14 @@ class RunFolder:
             raise InputError("resume goes on with the run and overwrite removes it: choose one")
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"run_folder={self.path} is a file: name a folder")
-        if self._holds_run() and not resume and not overwrite:
+        if _first_process() and self._holds_run() and not resume and not overwrite:
             raise InputError(
                 f"{self.path} already holds a run: go on with it by --resume, replace it by --overwrite, or name "
                 "another --run_folder"
             )
 
     def begin(self, *, resume: bool = False, overwrite: bool = False) -> Path | None:
-        """Make the folder ready for a run.
+        """Make the folder ready for a run; of several processes the first alone changes it.
 
         Args:
             resume: go on from the last checkpoint that can be read; one that cannot is set aside, and that is logged.
@@ -87,6 +88,8 @@ class RunFolder:
             InputError: when the folder holds a run and neither is asked for, both are, or every checkpoint is damaged.
         """
         self.check(resume=resume, overwrite=overwrite)
+        if not _first_process():
+            return last_good_checkpoint(self.checkpoints)[0] if resume else None
         for leftover in (*self.path.glob(".*.part"), *self.path.glob(".*.old"), *self.checkpoints.glob(".*.part")):
             _remove(leftover)
         if resume:
@@ -131,6 +134,10 @@ class RunFolder:
         if checkpoint is None:
             log.warning("no checkpoint in %s yet: starting from the beginning", self.checkpoints)
         return checkpoint
+
+
+def _first_process() -> bool:
+    return not getattr(rank_zero_only, "rank", 0)
 
 
 def _remove(path: Path) -> None:

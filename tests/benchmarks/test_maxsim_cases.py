@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import gpu_sanitize
+from benchmarks.__main__ import main
 from benchmarks.largest import largest, sizes
 from benchmarks.machine import Environment
 from benchmarks.maxsim_agreement import check, compare, exact
@@ -28,7 +27,6 @@ from benchmarks.plot_lines import draw_lines
 from benchmarks.record import Row, path_for, read, row, write
 from benchmarks.roofline import Rates, limit
 
-ROOT = Path(__file__).resolve().parents[2]
 PEERS = {
     "PyLate": "pylate",
     "sentence-transformers": "sentence_transformers",
@@ -38,14 +36,18 @@ RATES = Rates(operations=790e12, bytes=4.3e12)
 WHERE = Environment("A CPU, 2 cores", "3.11.7", "2.13.0", "1.32.0", "5.23.0", "absent", "abc1234", "2026-01-31")
 
 
-def run(case: str, out: Path) -> tuple[list[Row], str]:
-    """The rows of a quick run, and what it writes to the terminal."""
-    command = [sys.executable, "-m", "benchmarks", case, "--quick", "--out", str(out)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=500)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    assert len(list(out.glob("*.png"))) == 1
-    return read(next(out.glob(f"{case}--*.csv")))[0], done.stdout
+@pytest.fixture
+def run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[[str], tuple[list[Row], str]]:
+    """Makes the rows of a quick run, and what it and its workers write to the terminal."""
+
+    def quick(case: str) -> tuple[list[Row], str]:
+        status = main([case, "--quick", "--out", str(tmp_path)])
+        written = capfd.readouterr()
+        assert status == 0, written.out[-2000:] + written.err[-4000:]
+        assert len(list(tmp_path.glob("*.png"))) == 1
+        return read(next(tmp_path.glob(f"{case}--*.csv")))[0], written.out
+
+    return quick
 
 
 def providers(rows: list[Row], metric: str) -> set[str]:
@@ -61,8 +63,8 @@ def largest_difference(rows: list[Row], metric: str) -> float:
     return max(each.p50 for each in rows if each.metric == metric)
 
 
-def test_rerank(tmp_path: Path) -> None:
-    rows, output = run("maxsim_rerank", tmp_path)
+def test_rerank(run: Callable[[str], tuple[list[Row], str]]) -> None:
+    rows, output = run("maxsim_rerank")
     ours = {"rankgrad", "rankgrad, padded", "rankgrad, packed"}
     plain = {"einsum+amax", "matmul+amax, blocks of 64", "packed product, segment max"}
     assert providers(rows, QUERY.metric) == ours | plain | here(*PEERS)
@@ -74,8 +76,8 @@ def test_rerank(tmp_path: Path) -> None:
     assert largest_difference(rows, "difference of scores") <= 1e-4
 
 
-def test_in_batch(tmp_path: Path) -> None:
-    rows, _ = run("maxsim_in_batch", tmp_path)
+def test_in_batch(run: Callable[[str], tuple[list[Row], str]]) -> None:
+    rows, _ = run("maxsim_in_batch")
     expected = {"rankgrad, padded", "rankgrad, packed", "einsum+max, autograd"} | here(
         "PyLate", "sentence-transformers"
     )
@@ -84,16 +86,16 @@ def test_in_batch(tmp_path: Path) -> None:
     assert largest_difference(rows, "difference of scores") <= 1e-4
 
 
-def test_soft(tmp_path: Path) -> None:
-    rows, _ = run("maxsim_soft", tmp_path)
+def test_soft(run: Callable[[str], tuple[list[Row], str]]) -> None:
+    rows, _ = run("maxsim_soft")
     for metric in (BOTH.metric, PEAK, PEAK_RATIO):
         assert providers(rows, metric) == {"rankgrad", "einsum+logsumexp, autograd"}
     assert providers(rows, FORWARD.metric) == set()
     assert largest_difference(rows, "difference of gradients") <= 1e-4
 
 
-def test_quantised(tmp_path: Path) -> None:
-    rows, _ = run("maxsim_quantised", tmp_path)
+def test_quantised(run: Callable[[str], tuple[list[Row], str]]) -> None:
+    rows, _ = run("maxsim_quantised")
     ours = {"float32": 64, "int8": 20, "signs": 2, "residual, 4 bits": 12, "residual, 2 bits": 8}
     peers = {"packed product, segment max float32"} | {f"{peer} float32" for peer in here("maxsim-cpu")}
     assert providers(rows, QUERY.metric) == {f"rankgrad {form}" for form in ours} | peers
@@ -103,8 +105,8 @@ def test_quantised(tmp_path: Path) -> None:
     assert largest_difference(rows, "difference of scores") <= 1e-4
 
 
-def test_memory(tmp_path: Path) -> None:
-    rows, output = run("maxsim_memory", tmp_path)
+def test_memory(run: Callable[[str], tuple[list[Row], str]]) -> None:
+    rows, output = run("maxsim_memory")
     expected = {"rankgrad"} | here("PyLate", "sentence-transformers")
     assert providers(rows, "difference of the loss") == expected
     for each in rows:

@@ -14,6 +14,8 @@ import pytest
 RERANK = ("rerank", "--model", "{cross_encoder}", "read a file")
 SEARCH = ("search", "--data", "{beir}")
 EVALUATE = ("evaluate", "--data", "{beir}")
+FUSE = ("fuse", "nowhere.txt", "run.txt", "--out", "new.txt")
+MINE = ("mine", "--data", "{beir}", "--split", "test", "--out", "new")
 
 ARGUMENTS = [
     ("no command", (), "the following arguments are required: COMMAND"),
@@ -42,7 +44,17 @@ VALUES = [
     ("export over a bundle", ("export", "{colbert}", "--out", "{cross_encoder_bundle}"), "pass --overwrite"),
     ("export over other files", ("export", "{colbert}", "--out", "{beir}", "--overwrite"), "other files"),
     ("report over other files", (*EVALUATE, "--out", "{beir}"), "other files"),
+    ("ranks out of order", (*MINE, "--ranks", "9", "2"), "ranks=(9, 2)"),
+    ("denoiser without threshold", (*MINE, "--denoiser", "{cross_encoder}"), "--denoise-above belong together"),
+    ("depth before the ranks", (*MINE, "--depth", "5"), "ends before rank 100"),
+    ("negatives over other files", (*MINE[:-1], "{beir}"), "other files"),
     ("no such configuration", ("fit", "--config", "nowhere.yaml"), "nowhere.yaml"),
+    ("one run to fuse", ("fuse", "run.txt", "--out", "new.txt"), "give at least two"),
+    ("weights of fewer runs", (*FUSE, "--weights", "1"), "--weights 1 for 2 runs"),
+    ("weights of voters without", (*FUSE, "--method", "median_rank", "--weights", "1", "1"), "--weights says nothing"),
+    ("constant of another method", (*FUSE, "--method", "borda", "--k", "9"), "--k says nothing to --method borda"),
+    ("learned without judgements", (*FUSE, "--method", "learned"), "give --qrels"),
+    ("no such run", FUSE, "nowhere.txt: No such file"),
 ]
 FILES = [
     ("empty line", "texts.txt", b"a text\n\nanother\n", "texts.txt:2 is an empty document"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import pickle
 import random
 from collections.abc import Callable, Sequence
@@ -89,6 +90,26 @@ def test_groups_hold_no_padded_work(pair_tokenizer: PairTokenizer, sentence: Cal
     assert all(field.is_contiguous() for group in grouped.groups for field in group)
 
 
+@pytest.mark.parametrize("token_budget", [1, 24, 60, 10_000])
+def test_groups_keep_within_a_token_budget(
+    pair_tokenizer: PairTokenizer, lists: list[CandidateList], token_budget: int
+) -> None:
+    features = ListCollate(pair_tokenizer, token_budget=token_budget)(lists).features
+    expected = ListCollate(pair_tokenizer, group_size=100)(lists).features
+    assert isinstance(features, PairFeatures)
+    assert isinstance(expected, PairFeatures)
+    sizes = [group.input_ids.numel() for group in features.groups]
+    assert all(
+        size <= token_budget or len(group.input_ids) == 1 for size, group in zip(sizes, features.groups, strict=True)
+    )
+    # No group could have taken in the first row of the next one.
+    for group, after in itertools.pairwise(features.groups):
+        assert (len(group.input_ids) + 1) * int(after.attention_mask[0].sum()) > token_budget
+    assert torch.equal(rows(features.groups)[features.slots], rows(expected.groups)[expected.slots])
+    assert features.mask is not None
+    assert features.mask.sum() == sum(len(one.documents) for one in lists)
+
+
 def test_in_batch_columns_are_all_documents(
     late_tokenizer: LateInteractionTokenizer, lists: list[CandidateList]
 ) -> None:
@@ -140,6 +161,7 @@ def test_a_pickled_collate_gives_the_same_batch(pair_tokenizer: PairTokenizer, l
     [
         ({"in_batch_negatives": True}, [], "in_batch_negatives=True"),
         ({"group_size": 0}, [], "group_size=0"),
+        ({"token_budget": 0}, [], "token_budget=0"),
         ({}, [], "an empty batch"),
         (
             {},

@@ -19,12 +19,15 @@ from rankgrad.data import (
     BEIR,
     CandidateList,
     Collection,
+    HuggingFaceLists,
+    IdTriplesFile,
     ListBatch,
     ListDataModule,
     ListsFile,
     PairFeatures,
     Pydoc,
     Run,
+    ScoredDocuments,
     Texts,
     write_run,
 )
@@ -140,6 +143,28 @@ def test_a_resumed_run_sees_the_batches_that_were_missing(
     assert after == undisturbed[batches:]
 
 
+@pytest.mark.parametrize(("hook", "batches"), [("on_train_batch_end", 3), ("on_train_epoch_end", 10)])
+def test_so_does_a_run_of_streamed_lists(
+    pair_tokenizer: PairTokenizer, tmp_path: Path, hook: str, batches: int
+) -> None:
+    rows = [
+        {"query": "open a file", "documents": ["read " * (number + 1)], "labels": [1], "teacher_scores": [0.5]}
+        for number in range(20)
+    ]
+    (tmp_path / "lists.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def streamed() -> ListDataModule:
+        source = ListsFile(tmp_path / "lists.jsonl", streaming=True, buffer=6)
+        return ListDataModule(source, batch_size=4, validation_split=None)
+
+    undisturbed = fit(streamed(), pair_tokenizer).seen
+    before = fit(streamed(), pair_tokenizer, SaveAndDie(tmp_path / "last.ckpt", hook, batches)).seen
+    after = fit(streamed(), pair_tokenizer, ckpt_path=tmp_path / "last.ckpt").seen
+    assert len(undisturbed) == 15
+    assert undisturbed[:5] != undisturbed[5:10]
+    assert (before, after) == (undisturbed[:batches], undisturbed[batches:])
+
+
 def test_workers_change_nothing(small: Collection, candidates: Run, pair_tokenizer: PairTokenizer) -> None:
     alone, helped = (fit(module_of(small, candidates, workers=n), pair_tokenizer) for n in (0, 2))
     assert alone.seen == helped.seen
@@ -238,6 +263,25 @@ class Everything:
             {"class_path": "rankgrad.data.ListsFile", "init_args": {"train": "x", "layout": "triples"}},
             {"class_path": f"{__name__}.Everything", "init_args": {"size": 5}},
             (ListsFile, Everything),
+        ),
+        (
+            {
+                "class_path": "rankgrad.data.IdTriplesFile",
+                "init_args": {
+                    "train": "x",
+                    "collection": {"class_path": "rankgrad.data.IRDatasets", "init_args": {"splits": {"train": "a/b"}}},
+                },
+            },
+            {"class_path": "rankgrad.data.ScoredDocuments", "init_args": {"splits": {"train": "a/b"}}},
+            (IdTriplesFile, ScoredDocuments),
+        ),
+        (
+            {
+                "class_path": "rankgrad.data.HuggingFaceLists",
+                "init_args": {"dataset": {"train": "a.parquet"}, "negatives": ["b", "c"], "streaming": True},
+            },
+            None,
+            (HuggingFaceLists, type(None)),
         ),
     ],
 )

@@ -75,13 +75,25 @@ def test_an_iteration_broken_off_is_followed_by_the_next_epoch() -> None:
     assert next(iter(one)) == epochs(loader(), 2)[1][0]
 
 
-@pytest.mark.parametrize("shuffle", [True, False])
-def test_processes_share_an_epoch(shuffle: bool) -> None:
-    parts = [list(loader(shuffle=shuffle, rank=rank, world_size=4)) for rank in range(4)]
-    whole = list(loader(shuffle=shuffle))
-    served = [batch for round_ in itertools.zip_longest(*parts) for batch in round_ if batch is not None]
-    assert served == whole[: 4 if shuffle else 6]
-    assert [len(loader(shuffle=shuffle, rank=rank, world_size=4)) for rank in range(4)] == [len(part) for part in parts]
+def test_processes_share_a_shuffled_epoch() -> None:
+    parts = [list(loader(rank=rank, world_size=4)) for rank in range(4)]
+    assert [batch for round_ in zip(*parts, strict=True) for batch in round_] == list(loader())[:4]
+    assert [len(loader(rank=rank, world_size=4)) for rank in range(4)] == [len(part) for part in parts]
+
+
+@pytest.mark.parametrize(
+    ("size", "batch_size", "world_size"), [(23, 4, 4), (9, 4, 2), (5, 1, 2), (4, 8, 4), (16, 4, 2)]
+)
+def test_processes_in_order_have_every_list_once_and_equally_many_batches(
+    size: int, batch_size: int, world_size: int
+) -> None:
+    options = {"batch_size": batch_size, "shuffle": False, "world_size": world_size}
+    parts = [list(loader(size, rank=rank, **options)) for rank in range(world_size)]
+    assert sorted(itertools.chain(*itertools.chain(*parts))) == sorted(f"0:{index}" for index in range(size))
+    assert {len(part) for part in parts} == {len(loader(size, rank=0, **options))}
+    sizes = [len(batch) for part in parts for batch in part]
+    assert min(sizes) >= 1
+    assert max(sizes) <= max(batch_size, 2)
 
 
 @pytest.mark.parametrize("change", [{"size": 24}, {"batch_size": 5}, {"seed": 3}, {"world_size": 2}])
@@ -95,6 +107,10 @@ def test_a_place_in_other_data_is_refused(change: dict) -> None:
     [
         ({"size": 0}, "0 lists in batches of 4 give no batch"),
         ({"size": 5, "world_size": 3}, "5 lists in batches of 4 give no batch to each of 3 processes"),
+        (
+            {"size": 2, "world_size": 3, "shuffle": False},
+            "2 lists in batches of 4 give no batch to each of 3 processes",
+        ),
         ({"batch_size": 0}, "batch_size=0"),
         ({"workers": -1}, "workers=-1"),
     ],

@@ -204,7 +204,7 @@ def test_texts_that_cannot_be_compared(tiny_ranker: Rankers, tmp_path: Path, lis
 
 def test_another_kind_of_model(tmp_path: Path) -> None:
     model: Any = np.zeros(3)
-    with pytest.raises(TypeError, match="expected a CrossEncoder or a ColBERT, got ndarray"):
+    with pytest.raises(TypeError, match="expected a CrossEncoder, a ColBERT or a FeatureRanker, got ndarray"):
         export_bundle(model, tmp_path / "new")
 
 

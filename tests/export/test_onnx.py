@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
 from rankgrad._checks import InputError
 from rankgrad.export import export_onnx
-from rankgrad.export.onnx import OPSET, _check_symbolic
+from rankgrad.export.trace import OPSET, check_axes
 from rankgrad.models import ColBERT, CrossEncoder
 
 PAIR = ["input_ids", "attention_mask", "token_type_ids"]
@@ -110,7 +110,7 @@ def test_an_input_that_nothing_reads_is_not_declared(tiny_tokenizer: Any, tmp_pa
 def test_a_graph_of_fixed_size_is_refused() -> None:
     fixed = onnx.helper.make_tensor_value_info("input_ids", onnx.TensorProto.INT64, ["batch", 8])
     with pytest.raises(InputError, match=r"input_ids has shape \['batch', 8\]"):
-        _check_symbolic(onnx.helper.make_graph([], "graph", [fixed], []))
+        check_axes(onnx.helper.make_graph([], "graph", [fixed], []), {"input_ids": ("batch", "tokens")})
 
 
 class _Classifier(torch.nn.Module):

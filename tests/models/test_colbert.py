@@ -150,5 +150,5 @@ def test_fitted_projection_keeps_similarities(tiny_encoder_folder: Path) -> None
     at_random = (by_definition(model, QUERIES, DOCUMENTS) - wanted).abs().mean()
     fitted = (by_definition(model.fit_projection(DOCUMENTS + QUERIES), QUERIES, DOCUMENTS) - wanted).abs().mean()
     assert fitted < 0.5 * at_random
-    rows = model.projection.linear.weight
+    rows = model.projection.layers[0].linear.weight
     torch.testing.assert_close(rows @ rows.T, torch.eye(20), atol=1e-5, rtol=0)

@@ -121,12 +121,14 @@ def test_a_very_low_bias_reads_the_texts_apart(tiny_encoder_folder: Path) -> Non
     tokens = model.tokenizer([QUERY, QUERY], DOCUMENTS[1:3])
     ids, attended, segments = (torch.from_numpy(field) for field in tokens[:3])
     side = segments.bool()
+    assert model.across is not None
     with torch.no_grad():
         hidden = model.encoder(ids, model.across(attended, side), torch.zeros_like(ids), restarted_positions(side))
         alone = model.encoder(ids[:1, :7], attended[:1, :7])
     torch.testing.assert_close(hidden[0, :7], hidden[1, :7])
     torch.testing.assert_close(hidden[:1, :7], alone, atol=1e-5, rtol=0)
     joint = CrossEncoder.from_pretrained(tiny_encoder_folder, cross_attention_bias=0.0)
+    assert joint.across is not None
     with torch.no_grad():
         mixed = joint.encoder(ids, joint.across(attended, side), torch.zeros_like(ids), restarted_positions(side))
     assert (mixed[0, :7] - mixed[1, :7]).abs().max() > 1e-3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -98,13 +99,32 @@ def test_attention_makes_scores_depend_on_the_list() -> None:
         assert (first == second).item() == same
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "bins"])
 def test_a_saved_ranker_is_the_same(tmp_path: Path, kind: str) -> None:
     model = ranker(attention_layers=1, transform=kind)
     model.save_pretrained(tmp_path / "ranker")
     again = FeatureRanker.from_pretrained(tmp_path / "ranker")
     assert torch.equal(again(lists()), model(lists()))
     assert not again.training
+
+
+def test_bins_widen_what_the_first_layer_sees() -> None:
+    model = ranker(transform="bins", bins=5)
+    assert model.layers[0].in_features == 15
+    assert model.features == 3
+    scores, (features, mask) = model(lists()), lists()
+    spoilt = features.masked_fill(~mask.unsqueeze(-1), float("nan"))
+    assert_close(model(FeatureLists(spoilt, mask)), scores)
+
+
+def test_a_folder_from_before_there_were_bins_is_read(tmp_path: Path) -> None:
+    model = ranker()
+    model.save_pretrained(tmp_path / "ranker")
+    path = tmp_path / "ranker/config.json"
+    settings = json.loads(path.read_text())
+    del settings["bins"]
+    path.write_text(json.dumps(settings))
+    assert torch.equal(FeatureRanker.from_pretrained(tmp_path / "ranker")(lists()), model(lists()))
 
 
 def test_a_folder_of_another_kind_is_refused(tmp_path: Path, tiny_encoder_folder: Path) -> None:

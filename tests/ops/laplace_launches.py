@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+import sorted_order_launches as sorting
 import torch
 from ahead_of_time import Launch, Recorder, compile_for
 
@@ -38,9 +39,7 @@ def launches(lists: int, items: int, dtype: torch.dtype, masked: bool) -> list[L
 
 
 if __name__ == "__main__":
-    rows = [
-        {"variant": variant, "kernel": each.kernel.__name__, **compile_for(each, sys.argv[1])}
-        for variant, options in VARIANTS.items()
-        for each in launches(*options)
-    ]
+    built = [(name, each) for name, options in VARIANTS.items() for each in launches(*options)]
+    built += [(name, each) for name, options in sorting.VARIANTS.items() for each in sorting.launches(*options)]
+    rows = [{"variant": name, "kernel": each.kernel.__name__, **compile_for(each, sys.argv[1])} for name, each in built]
     print(json.dumps(rows))

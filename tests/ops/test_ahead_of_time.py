@@ -95,7 +95,11 @@ def test_laplace(target: str) -> None:
         "_laplace_long_rank_backward_kernel",
         "_laplace_scan_kernel",
         "_laplace_carry_kernel",
+        "_sorted_order_kernel",
     }
+    for row in rows:
+        # Nothing of a sort leaves the registers but what threads exchange.
+        assert row["kernel"] != "_sorted_order_kernel" or (row["shared"] <= 8192 and not row["spilled"]), row
 
 
 @pytest.mark.parametrize("target", SHARED)
@@ -137,7 +141,8 @@ def test_sorting_network(target: str) -> None:
         "_network_push_backward_kernel",
     }
     for row in rows:
-        assert row["shared"] <= 4096, row
+        # A list, once, for partners that are in other warps.
+        assert row["shared"] <= 16384, row
         assert not row["spilled"], row
 
 

@@ -149,22 +149,6 @@ def test_export_is_the_definition(kind: str) -> None:
     assert_close(exported.module()(x, mask), Head(kind)(x, mask))
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:# The axis name:UserWarning")
-def test_softsort_runs_in_onnx() -> None:
-    pytest.importorskip("onnxscript")
-    onnxruntime = pytest.importorskip("onnxruntime")
-    axes = {0: torch.export.Dim("lists"), 1: torch.export.Dim("items", min=2)}
-    x, mask = torch.randn(3, 7), torch.rand(3, 7) < 0.8
-    program = torch.onnx.export(
-        Head("laplace").eval(), (x, mask), dynamic_shapes=(axes, axes), dynamo=True, verbose=False
-    )
-    assert program is not None
-    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
-    x, mask = torch.randn(5, 11), torch.rand(5, 11) < 0.8
-    found = session.run(None, {"x": x.numpy(), "mask": mask.numpy()})
-    assert_close([torch.from_numpy(each) for each in found], list(Head("laplace")(x, mask)))
-
-
 def test_float64_is_not_for_kernels() -> None:
     x = torch.ones(3, dtype=torch.float64, device=DEVICE)
     for function in (ranks, sorted_values):

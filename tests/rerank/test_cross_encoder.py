@@ -94,3 +94,11 @@ def test_bad_input(
 ) -> None:
     with pytest.raises(InputError, match=message):
         CrossEncoderReranker(scorer, **{"documents": documents, **settings})(QUERIES, incoming)
+
+
+def test_a_listwise_scorer_gets_whole_lists(scorer: Any, documents: tuple[str, ...], incoming: Ranking) -> None:
+    scorer.listwise = True
+    stage = CrossEncoderReranker(scorer, documents, k=3, batch_size=1)
+    stage(QUERIES, incoming)
+    real = incoming.mask[:, :3]
+    assert [len(batch) for batch in scorer.batches] == [int(real.sum())]

@@ -86,7 +86,7 @@ def test_the_top_k_is_exact_and_equals_stand_by_row(k: int) -> None:
 
 
 def test_a_batch_is_its_queries_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rankgrad.retrieve.bm25._GROUP_ELEMENTS", 130)
+    monkeypatch.setattr("rankgrad.retrieve._inverted._GROUP_ELEMENTS", 130)
     bm25 = BM25(collection(), analyzer=PLAIN)
     queries = [f"w{n} w{n + 3}" for n in range(9)]
     together = bm25(queries, 7)

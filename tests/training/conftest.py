@@ -14,8 +14,9 @@ import torch
 
 from rankgrad.data import CandidateList
 from rankgrad.data.datamodule import ListDataModule
-from rankgrad.losses import SoftmaxLoss
-from rankgrad.models import CrossEncoder
+from rankgrad.losses import InfoNCELoss, SoftmaxLoss
+from rankgrad.models import ColBERT, CrossEncoder
+from rankgrad.tokens import LateInteractionRules
 from rankgrad.training import Ranker, RunFolder, quiet_lightning
 from rankgrad.training.random_state import random_state, set_random_state
 
@@ -59,6 +60,25 @@ def lists() -> Lists:
     return Lists()
 
 
+@pytest.fixture(scope="session")
+def lists_of() -> Callable[[int, str], list[CandidateList]]:
+    """So many lists of a split."""
+    return lambda count, split: Lists(train=count, validation=count).lists(split)
+
+
+@pytest.fixture(scope="session")
+def new_colbert(tiny_encoder_folder: Path) -> Callable[[], ColBERT]:
+    """Makes a tiny ColBERT, each time the same."""
+
+    def make() -> ColBERT:
+        rules = LateInteractionRules(query_prefix="[Q]", document_prefix="[D]", query_length=12, document_length=24)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            return ColBERT.from_pretrained(tiny_encoder_folder, rules=rules, dim=16)
+
+    return make
+
+
 @pytest.fixture
 def cross_encoder(tiny_encoder_folder: Path) -> CrossEncoder:
     """A tiny cross-encoder with dropout of 0.1, as BERT has."""
@@ -92,6 +112,29 @@ def train(tiny_encoder_folder: Path) -> Callable[..., pl.Trainer]:
         trainer = pl.Trainer(**run.trainer_arguments(), **more)
         lists = ListDataModule(source or Lists(), **{"batch_size": 4, "seed": 3, **(data or {})})
         trainer.fit(module, lists, ckpt_path=checkpoint and str(checkpoint), weights_only=True)
+        return trainer
+
+    return run
+
+
+@pytest.fixture
+def train_colbert(new_colbert) -> Callable[..., pl.Trainer]:
+    """Run the training of a tiny ColBERT with in-batch negatives in a run folder."""
+
+    def run(
+        run: RunFolder, *, ranker: dict[str, Any] | None = None, dropout: float = 0.1, **options: Any
+    ) -> pl.Trainer:
+        pl.seed_everything(7)
+        model = new_colbert()
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = dropout
+        module = Ranker(model, InfoNCELoss(), **{"learning_rate": 1e-3, **(ranker or {})})
+        quiet = {"log_every_n_steps": 1, "num_sanity_val_steps": 0, "enable_model_summary": False}
+        more = {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False, **quiet, **options}
+        trainer = pl.Trainer(**run.trainer_arguments(), **more)
+        run.begin()
+        trainer.fit(module, ListDataModule(Lists(), batch_size=4, seed=3, in_batch_negatives=True))
         return trainer
 
     return run

@@ -105,5 +105,6 @@ def test_lines_where_there_is_no_terminal(train, tmp_path: Path) -> None:
 
 def test_the_model_is_written_by_the_first_process_only(tmp_path: Path) -> None:
     trainer = type("Trainer", (), {"is_global_zero": False})()
-    BestModel(tmp_path / "best").on_train_end(trainer, None)
+    module = type("Module", (), {"model": torch.nn.Linear(1, 1)})()
+    BestModel(tmp_path / "best").on_train_end(trainer, module)
     assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from rankgrad._checks import InputError
+from rankgrad.ops import sorted_order
 from rankgrad.ops._arguments import accumulation_dtype, real_items
 from rankgrad.ops._dispatch import Backend, Implementation
 from rankgrad.ops.isotonic import reference
@@ -85,7 +86,8 @@ def isotonic_regression(
         weights = weights.masked_fill(wrong | ~mask, 1.0)
     y = y.masked_fill(wrong | ~mask, 0.0)
     # Masked items go behind the real ones, whose order stays.
-    order = (~mask if increasing else ~mask.flip(-1)).byte().argsort(dim=-1, stable=True)
+    gone = (~mask if increasing else ~mask.flip(-1)).byte()
+    order = sorted_order.order(gone, descending=False, backend="triton" if path == "triton" else "reference")
     order = order if increasing else y.shape[-1] - 1 - order
     y, weights = y.gather(-1, order), None if weights is None else weights.gather(-1, order)
     result = _rising(y, weights, mask.gather(-1, order), logarithmic=logarithmic, path=path)

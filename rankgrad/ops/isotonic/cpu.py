@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import cache
 from typing import Any
 
@@ -88,23 +87,21 @@ def sort(x: Any, *, descending: bool) -> tuple[Any, Any]:
         return x.ravel().take(places).astype(np.float64), places
     # One integer holds value and place, which numpy sorts faster than pairs. Adding 0 makes -0 equal 0.
     zero = np.float32(0)
-    bits = (zero - x if descending else zero + x).view(np.int32)
-    packed = np.empty((lists, n), dtype=np.int64)
-    halves = packed.view(np.int32).reshape(lists, n, 2)
-    high, low = (halves[..., half] for half in ((1, 0) if sys.byteorder == "little" else (0, 1)))
-    _flip_negative(bits, out=high)
-    low[...] = np.arange(lists * n, dtype=np.uint32).view(np.int32).reshape(lists, n)
+    packed = _flip_negative((zero - x if descending else zero + x).view(np.int32)).astype(np.int64)
+    packed <<= 32
+    packed |= np.arange(lists * n).reshape(lists, n)
     packed.sort(axis=-1)
-    _flip_negative(high, out=bits)
+    bits = _flip_negative((packed >> 32).astype(np.int32))
     packed &= 0xFFFFFFFF
     return np.multiply(bits.view(np.float32), -1.0 if descending else 1.0, dtype=np.float64), packed
 
 
-def _flip_negative(bits: Any, *, out: Any) -> None:
-    """The bits of float32, such that integers rise as the numbers do; and back again."""
+def _flip_negative(bits: Any) -> Any:
+    """The bits of float32, in place, such that integers rise as the numbers do; and back again."""
     sign = bits >> 31
     sign &= np.int32(0x7FFFFFFF)
-    np.bitwise_xor(bits, sign, out=out)
+    bits ^= sign
+    return bits
 
 
 @cache

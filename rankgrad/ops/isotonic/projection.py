@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rankgrad.ops import sorted_order
 from rankgrad.ops._arguments import accumulate, as_lists
 from rankgrad.ops._dispatch import Backend, Implementation
+from rankgrad.ops._order import stable_order
 from rankgrad.ops.isotonic import library, projection_library, reference
 from rankgrad.ops.isotonic.problem import (
     Regularization,
@@ -59,7 +61,7 @@ def ranks(
     path = implementation(backend, values, op="soft_rank")
     if _is_whole(path, values):
         return _whole(values, mask, temperature, ranks=True, logarithmic=logarithmic)
-    scaled, real, order, wrong = _descending(-values / temperature, mask)
+    scaled, real, order, wrong = _descending(-values / temperature, mask, path)
     hard = _falling_places(scaled, real)
     if logarithmic:
         logarithms = hard.clamp(min=1).log()
@@ -98,7 +100,7 @@ def sorted_values(
     path = implementation(backend, values, op="soft_sort")
     if _is_whole(path, values):
         return _whole(values, mask, temperature, ranks=False, logarithmic=logarithmic)
-    ordered, real, _, wrong = _descending(values, mask)
+    ordered, real, _, wrong = _descending(values, mask, path)
     places = (_falling_places(ordered, real) / temperature).masked_fill(~real, 0.0)
     deviation, first = _project(places, ordered, real, logarithmic=logarithmic, path=path)
     result = deviation + (ordered if first is None else ordered.detach().gather(-1, first))
@@ -115,15 +117,18 @@ def _whole(values: Tensor, mask: Tensor, temperature: float, *, ranks: bool, log
     return projection_library.projection_op(lists, flags, temperature, ranks, logarithmic)[0].view(values.shape)
 
 
-def _descending(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _descending(x: Tensor, mask: Tensor, path: Implementation) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Values in descending order, which of them are real, the order, and lists ``[..., 1]`` that hold NaN."""
     wrong = masked_lists(x, mask, finite=False)
     # Infinite values rank beyond all others and can still be added up.
     limit = torch.finfo(x.dtype).max / (4 * max(x.shape[-1], 1))
     bounded = x.masked_fill(wrong | ~mask, 0.0).clamp(-limit, limit)
+    if path == "triton":
+        ordered, order = sorted_order.sorted_lists(bounded, mask, backend="triton")
+        return ordered, mask.gather(-1, order), order, wrong
     keys = bounded.detach().masked_fill(~mask, float("-inf"))
     if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export():
-        order = keys.argsort(dim=-1, descending=True, stable=True)
+        order = stable_order(keys, descending=True)
     else:
         order = library.order_op(keys)
     return bounded.gather(-1, order), mask.gather(-1, order), order, wrong

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+
+# An exported graph takes lists of up to two to so many items; their means alone would fill 16 GiB.
+_DOUBLINGS = 16
 
 
 def regression(numerators: Tensor, weights: Tensor, *, logarithmic: bool) -> Tensor:
@@ -34,5 +38,15 @@ def regression(numerators: Tensor, weights: Tensor, *, logarithmic: bool) -> Ten
     above, below = above.masked_fill(before, 0.0), below.masked_fill(before, 1.0)
     means = above - below if logarithmic else above / below
     means = means.masked_fill(before | nobody.unsqueeze(-2), float("inf"))
-    lowest = means.flip(-1).cummin(dim=-1).values.flip(-1)
-    return lowest.masked_fill(before, float("-inf")).amax(dim=-2)
+    return _least_behind(means).masked_fill(before, float("-inf")).amax(dim=-2)
+
+
+def _least_behind(x: Tensor) -> Tensor:
+    """At each place the least of what stands there and behind it."""
+    if not (torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()):
+        return x.flip(-1).cummin(dim=-1).values.flip(-1)
+    # ONNX has no running minimum. Each step doubles how far one reaches; the last place may be met again.
+    places = torch.arange(x.shape[-1], device=x.device)
+    for doubling in range(_DOUBLINGS):
+        x = x.minimum(x.index_select(-1, (places + (1 << doubling)).clamp(max=x.shape[-1] - 1)))
+    return x

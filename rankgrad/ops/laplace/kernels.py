@@ -9,9 +9,8 @@ import triton
 import triton.language as tl
 
 from rankgrad.ops.scans.kernels import decay
+from rankgrad.ops.sorted_order.kernels import ordered_bits, sort_with_places, values_of
 
-# Sorts behind every value.
-NOBODY = tl.constexpr(0x7FFFFFFF)
 ALONE, SUMMARY, CONTINUED = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
 
 
@@ -32,13 +31,6 @@ def neighbours(distances, BACKWARD: tl.constexpr):
 def bounded(values, limit):
     values = tl.minimum(values, limit, propagate_nan=tl.PropagateNan.ALL)
     return tl.maximum(values, -limit, propagate_nan=tl.PropagateNan.ALL)
-
-
-@triton.jit
-def ordered_bits(values):
-    """Integers in the order of the values, and back: the bits of a negative one fall as it rises."""
-    bits = values.to(tl.int32, bitcast=True)
-    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
 
 
 @triton.jit
@@ -78,14 +70,8 @@ def _laplace_rank_kernel(
     unknown = tl.max((values != values).to(tl.int32), 0)
     # Adding 0 makes -0 equal 0.
     values = bounded(tl.where(values == values, values, 0.0), limit) + 0.0
-    keys = tl.where(real, ~ordered_bits(values), NOBODY)
-    keys = tl.sort((keys.to(tl.int64) << 32) | place.to(tl.int64), 0)
-    source = (keys & 0xFFFFFFFF).to(tl.int32)
-    keys = (keys >> 32).to(tl.int32)
-    present = keys != NOBODY
-    bits = ~keys
-    values = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(tl.float32, bitcast=True)
-    values = tl.where(present, values, 0.0)
+    keys, source, present = sort_with_places(~ordered_bits(values), real, place)
+    values = tl.where(present, values_of(~keys), 0.0)
     above = distances_between(values, present, place, scale)
     below = next_of(above, place, float("inf"), BLOCK)
     correction = neighbours(below, True) - neighbours(above, False)

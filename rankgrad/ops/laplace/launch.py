@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rankgrad.ops import sorted_order
 from rankgrad.ops.laplace.lists import Scan, SortedLists, in_order, next_of, sorting_keys
 from rankgrad.ops.pairwise_rank.reference import bound
 
@@ -68,7 +69,11 @@ def sort(values: Tensor, mask: Tensor | None, temperature: Tensor, known_order: 
     """Lists ``[lists, n]`` in descending order."""
     order = known_order
     if order is None:
-        order = sorting_keys(values, mask).argsort(dim=-1, descending=True, stable=True)
+        keys = sorting_keys(values, mask)
+        if sorted_order.kernels_run(keys, "triton"):
+            order = sorted_order.order(keys, mask, backend="triton")
+        else:
+            order = keys.argsort(dim=-1, descending=True, stable=True)
     return in_order(values, mask, temperature, order.long(), torch.float32)
 
 

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from rankgrad.ops.maxsim.cpu_backward import backward
 from rankgrad.ops.maxsim.cpu_blocks import Memory, Part, Run, parts, query_vectors, repeated, runs, similarities, tiles
-from rankgrad.ops.maxsim.cpu_scoring import add_scores, add_shared_hard_scores, is_small, small_scores
+from rankgrad.ops.maxsim.cpu_scoring import add_scores, add_shared_hard_scores
+from rankgrad.ops.maxsim.cpu_small import scores_if_small
 from rankgrad.ops.maxsim.problem import Problem
 
 __all__ = ["backward", "forward"]
@@ -19,8 +20,9 @@ _WHOLE_ROWS = 16
 
 def forward(problem: Problem, *, keep: bool) -> tuple[Tensor, Tensor]:
     """Scores ``[query_count, candidates]`` and, where ``keep``, the residual of the backward pass."""
-    if not keep and is_small(problem):
-        return small_scores(problem), torch.empty(0, dtype=problem.residual_dtype)
+    small = None if keep else scores_if_small(problem)
+    if small is not None:
+        return small, torch.empty(0, dtype=problem.residual_dtype)
     scores = torch.zeros((problem.query_count, problem.candidates), dtype=problem.dtype)
     residual = torch.empty(problem.residual_shape if keep else 0, dtype=problem.residual_dtype)
     if keep:

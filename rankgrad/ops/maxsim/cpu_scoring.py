@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rankgrad.ops.maxsim import cpu_blocks
 from rankgrad.ops.maxsim.cpu_blocks import (
     RUN_ELEMENTS,
     RUN_ROWS,
@@ -41,30 +40,6 @@ def add_scores(
     else:
         sums = values.new_zeros((problem.query_count, values.shape[0]))
         scores[:, documents] += sums.index_add_(0, problem.row_query()[met.rows[0]], values.T.contiguous())
-
-
-def is_small(problem: Problem) -> bool:
-    """Whether it is one product of what is there, small enough for the cache: cutting it up would take longer."""
-    queries, documents = problem.queries, problem.documents
-    ragged = (problem.query_mask, problem.document_mask, problem.query_offsets, problem.document_offsets)
-    return (
-        queries.dtype == documents.dtype == problem.dtype
-        and all(each is None for each in ragged)
-        and problem.query_weights is None
-        and not problem.own
-        and problem.top_k == 1
-        and not problem.temperature
-        and queries.numel() > 0
-        and 0 < documents.numel() <= cpu_blocks.CACHED_ELEMENTS
-        and queries.shape[0] * documents.shape[0] <= cpu_blocks.TILE_ELEMENTS
-    )
-
-
-def small_scores(problem: Problem) -> Tensor:
-    """Scores ``[query_count, candidates]`` of what :func:`is_small`."""
-    products = problem.documents @ problem.queries.T
-    values = products.view(problem.candidates, problem.document_tokens, -1).amax(dim=1)
-    return values.view(problem.candidates, problem.query_count, -1).sum(dim=2).T.contiguous()
 
 
 def add_shared_hard_scores(problem: Problem, scores: Tensor, chunks: list[Part]) -> None:

@@ -62,7 +62,8 @@ def apply(
         weights = reference.matrix(x, mask, temperature, method=method, power=power)
         given = _real_places(real) if transpose else real
         return reference.apply(weights, values.masked_fill(~given.unsqueeze(-1), 0.0), transpose=transpose)
-    lists, temperature, kind = _lists(x, real, temperature), bounded_temperature(temperature), kind_of(method, power)
+    lists = _lists(x, real, temperature, triton)
+    temperature, kind = bounded_temperature(temperature), kind_of(method, power)
     vectors = values.unsqueeze(0).flatten(0, -3).transpose(1, 2)
     if transpose:
         vectors = vectors.masked_fill(~lists.real.unsqueeze(1), 0.0)
@@ -119,7 +120,7 @@ def sorted_values(
     if triton is None:
         weights = reference.matrix(wide, mask, temperature, method=method, power=power)
         return reference.apply(weights, values.unsqueeze(-1), transpose=False).squeeze(-1)
-    lists = _lists(wide, real, temperature)
+    lists = _lists(wide, real, temperature, triton)
     values = values.unsqueeze(0).flatten(0, -2).gather(1, lists.order)
     # Rows sum to 1, so that an offset common to the list may stay out of the sums; it would cost their gradient digits.
     middle = lists.real.sum(dim=-1, keepdim=True).div(2, rounding_mode="floor")
@@ -177,7 +178,7 @@ def ranks(
         found = reference.apply(weights, moments, transpose=True)
         # Every item has the largest weight of a row, 1 / n at least.
         return found[..., 0] / found[..., 1].where(real, 1.0)
-    lists = _lists(wide, real, temperature)
+    lists = _lists(wide, real, temperature, triton)
     middle = (lists.real.sum(dim=-1, keepdim=True) + 1) / 2
     weights = torch.stack([places - middle, torch.ones_like(lists.values)], dim=1)
     weights = weights.masked_fill(~lists.real.unsqueeze(1), 0.0)
@@ -202,10 +203,10 @@ def _real_places(real: Tensor) -> Tensor:
     return torch.arange(real.shape[-1], device=real.device) < real.sum(dim=-1, keepdim=True)
 
 
-def _lists(x: Tensor, real: Tensor, temperature: float) -> Ordered:
+def _lists(x: Tensor, real: Tensor, temperature: float, triton: bool) -> Ordered:
     """Sorted lists ``[lists, n]``, also where nothing is in a list."""
     flat, flat_real = (tensor.unsqueeze(0).flatten(0, -2) for tensor in (x, real))
-    return order(flat, flat_real, bounded_temperature(temperature))
+    return order(flat, flat_real, bounded_temperature(temperature), triton=triton)
 
 
 def _mark(found: Tensor, lists: Ordered) -> Tensor:

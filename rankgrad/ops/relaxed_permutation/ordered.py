@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from rankgrad.ops import sorted_order
 
 # Exponentials of less than minus this are 0.
 NOTHING = {torch.float32: 128.0, torch.float64: 800.0}
@@ -57,7 +58,7 @@ def finite(x: Tensor, real: Tensor, temperature: float) -> Tensor:
     return torch.where(known, x, edges)
 
 
-def order(x: Tensor, real: Tensor, temperature: float, *, stable: bool = True) -> Ordered:
+def order(x: Tensor, real: Tensor, temperature: float, *, stable: bool = True, triton: bool = False) -> Ordered:
     """Sort the lists ``[..., n]``; differentiable.
 
     Example:
@@ -65,9 +66,13 @@ def order(x: Tensor, real: Tensor, temperature: float, *, stable: bool = True) -
         tensor([[3., 2., 1.]])
     """
     unknown = (x.isnan() & real).any(dim=-1, keepdim=True)
-    keys = finite(x, real, temperature).masked_fill(~real, float("-inf"))
-    sort = partial(keys.sort, stable=True) if stable else keys.sort
-    values, order = sort(dim=-1, descending=True)
+    keys = finite(x, real, temperature)
+    if triton and sorted_order.kernels_run(keys, "triton"):
+        values, order = sorted_order.sorted_lists(keys, real, backend="triton")
+    else:
+        keys = keys.masked_fill(~real, float("-inf"))
+        options = {"stable": True} if stable else {}
+        values, order = keys.sort(dim=-1, descending=True, **options)
     places = torch.arange(x.shape[-1], device=x.device) < real.sum(dim=-1, keepdim=True)
     # Lower than what stands for minus infinity.
     lowest = -0.75 * torch.finfo(x.dtype).max

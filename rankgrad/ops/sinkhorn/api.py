@@ -10,7 +10,7 @@ from torch import Tensor
 from rankgrad._checks import InputError
 from rankgrad.ops._arguments import accumulation_dtype, check_positive
 from rankgrad.ops._dispatch import Backend, resolve_backend
-from rankgrad.ops.sinkhorn import library
+from rankgrad.ops.sinkhorn import dense, dense_library, library
 from rankgrad.ops.sinkhorn.iterations import Product, potentials
 from rankgrad.ops.sinkhorn.problem import Problem, bound, transport_problem
 from rankgrad.ops.sinkhorn.reference import plan
@@ -53,7 +53,7 @@ def matrix(
         temperature: softness, in the units of ``x``; above 0.
         iterations: at most so many; each is a pass over the columns and one over the rows.
         tolerance: a list stops where no column's sum is off by more; None = never. It costs a look at the result an
-            iteration; compiled, lists that have stopped wait.
+            iteration; compiled, lists that have stopped wait, but for those of up to 256 items on a CPU.
         backend: ``"auto"``, ``"triton"`` or ``"reference"``.
 
     Shape:
@@ -221,6 +221,9 @@ def _solve(
         compiles=True,
     )
     product = library.product(implementation)
-    problem = transport_problem(x, mask, temperature)
-    rows, columns = potentials(problem, iterations, tolerance, product, dtype)
+    problem = transport_problem(x, mask, temperature, triton=implementation == "triton")
+    if implementation == "tiled" and x.shape[-1] <= dense.LONGEST:
+        rows, columns = dense_library.potentials(problem, iterations, tolerance)
+    else:
+        rows, columns = potentials(problem, iterations, tolerance, product, dtype)
     return _Solution(problem, rows, columns, product)

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rankgrad.ops import sorted_order
 from rankgrad.ops._arguments import accumulation_dtype
+from rankgrad.ops._order import stable_order
 
 # Beyond these the temperature or its inverse would leave float32; differences are long all saturated, or all zero.
 _LEAST, _MOST = 1e-37, 1e37
@@ -26,15 +28,18 @@ class Problem(NamedTuple):
     unknown: Tensor  # [..., 1] a real item is NaN
 
 
-def transport_problem(x: Tensor, mask: Tensor | None, temperature: float) -> Problem:
+def transport_problem(x: Tensor, mask: Tensor | None, temperature: float, *, triton: bool = False) -> Problem:
     """Sort, measure in temperatures and start from the hard order's potentials, ``-sum_j |x_i - x_j|``."""
     temperature = min(max(temperature, _LEAST), _MOST)
     mask = torch.ones_like(x, dtype=torch.bool) if mask is None else mask
     unknown = (x.isnan() & mask).any(dim=-1, keepdim=True)
-    bounded = bound(x.masked_fill(unknown | ~mask, 0.0)).to(wide_dtype(x))
+    keys = bound(x.masked_fill(unknown | ~mask, 0.0))
+    bounded = keys.to(wide_dtype(x))
     # A stable order, so that equal items stay as they stood and results repeat.
-    keys = bounded.detach().masked_fill(~mask, float("-inf"))
-    order = keys.sort(dim=-1, descending=True, stable=True).indices
+    if triton and sorted_order.kernels_run(keys, "triton"):
+        order = sorted_order.order(keys, mask, backend="triton")
+    else:
+        order = stable_order(keys.detach().masked_fill(~mask, float("-inf")), descending=True)
     real, ordered = mask.gather(-1, order), bounded.gather(-1, order)
     farthest = _FARTHEST[accumulation_dtype(x=x)]
     indices = torch.arange(x.shape[-1], device=x.device)
@@ -63,9 +68,18 @@ def wide_dtype(x: Tensor) -> torch.dtype:
 def _distances(points: Tensor, real: Tensor, count: Tensor) -> Tensor:
     """``sum_j |point_i - point_j|`` by running sums; equal items add nothing, also to each other's gradient."""
     rising = -points.detach().contiguous()
-    first = torch.searchsorted(rising, rising)
-    end = torch.searchsorted(rising, rising, right=True).minimum(count)
+    first, end = _equals(rising)
+    end = end.minimum(count)
     sums = points.masked_fill(~real, 0.0).cumsum(dim=-1)
     sums = torch.cat([torch.zeros_like(sums[..., :1]), sums], dim=-1)
     above, through = sums.gather(-1, first), sums.gather(-1, end)
     return points * (count - end - first) + above + through - sums[..., -1:]
+
+
+def _equals(rising: Tensor) -> tuple[Tensor, Tensor]:
+    """The first place and the end of the items that equal each one."""
+    if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export():
+        # ONNX has no search; the matrix that is exported is as large.
+        others, own = rising.unsqueeze(-2), rising.unsqueeze(-1)
+        return (others < own).sum(dim=-1), (others <= own).sum(dim=-1)
+    return torch.searchsorted(rising, rising), torch.searchsorted(rising, rising, right=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rankgrad._checks import InputError
+from rankgrad.ops import sorted_order
 from rankgrad.ops._arguments import accumulation_dtype
 from rankgrad.ops._dispatch import Backend, Implementation, resolve_backend
 from rankgrad.ops.sorting_network import library, reference
@@ -226,7 +227,7 @@ def _compare(
     values = x.masked_fill(gone, 0.0).to(dtype).clamp(-limit, limit)
     if mask is not None:
         # Real items in front, in the order in which they stood.
-        order = mask.to(torch.int8).sort(dim=-1, descending=True, stable=True).indices
+        order = sorted_order.order(mask.byte(), backend="triton" if implementation == "triton" else "reference")
         real, values = mask.gather(-1, order), values.gather(-1, order)
     count = real.sum(dim=-1, keepdim=True)
     temperature = min(max(temperature, _LEAST), _MOST)

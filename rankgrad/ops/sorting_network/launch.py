@@ -10,8 +10,8 @@ from torch import Tensor
 from rankgrad.ops.sorting_network.distributions import DISTRIBUTIONS, Distribution
 from rankgrad.ops.sorting_network.wiring import Network, layer_count
 
-# A list's wires are held in registers.
-LONGEST = 1024
+# A list's wires are held in registers: eight a thread, of as many threads as a program may have.
+LONGEST = 4096
 
 
 def wires(
@@ -114,4 +114,4 @@ def _push(share: Tensor, values: Tensor, network: Network, reverse: bool, *, kee
 def _sizes(network: Network, n: int) -> dict[str, Any]:
     block = 1 << max(1, (n - 1).bit_length())
     # Eight items a thread; both are powers of two.
-    return {"BITONIC": network == "bitonic", "BLOCK": block, "num_warps": max(1, min(8, block // 256))}
+    return {"BITONIC": network == "bitonic", "BLOCK": block, "num_warps": max(1, min(16, block // 256))}

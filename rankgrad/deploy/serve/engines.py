@@ -1,0 +1,106 @@
+"""From the texts of a request to its scores or embeddings, through the shared runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from rankgrad.deploy.colbert import ColBERT
+from rankgrad.deploy.cross_encoder import CrossEncoder
+from rankgrad.deploy.maxsim import PackedTokens, maxsim
+from rankgrad.deploy.serve.batching import Batcher, join
+from rankgrad.tokens import Tokens
+
+
+class Scores(NamedTuple):
+    """Scores of documents, float64 ``[documents]``, and how many tokens they took.
+
+    ``raw`` is what the model gives; ``relevance`` the same order on a fixed scale.
+    """
+
+    raw: np.ndarray
+    relevance: np.ndarray
+    tokens: int
+
+
+class PairEngine:
+    """Scores of a cross-encoder: raw are the logits, relevance is their sigmoid, between 0 and 1."""
+
+    kind = "cross_encoder"
+
+    def __init__(self, model: CrossEncoder, batcher: Batcher) -> None:
+        self.model = model
+        self.batcher = batcher
+
+    async def score(self, query: str, documents: Sequence[str]) -> Scores:
+        """Score each distinct document once."""
+        distinct = list(dict.fromkeys(documents))
+        with self.batcher.coming():
+            tokens = await asyncio.to_thread(self.model.tokenizer, [query] * len(distinct), distinct)
+            future = self.batcher.submit(tokens)
+        found = np.array([output[0] for output in await asyncio.wrap_future(future)], dtype=np.float64)
+        raw = _spread(documents, distinct, found)
+        return Scores(raw, _sigmoid(raw), int(tokens.attention_mask.sum()))
+
+
+class LateEngine:
+    """Scores and embeddings of a ColBERT.
+
+    Raw is MaxSim, a sum over the query's tokens; relevance the mean over them, between -1 and 1. A document without a
+    token that counts has the lowest score there is: -1 a token of the query.
+    """
+
+    kind = "colbert"
+
+    def __init__(self, model: ColBERT, batcher: Batcher) -> None:
+        self.model = model
+        self.batcher = batcher
+
+    async def score(self, query: str, documents: Sequence[str]) -> Scores:
+        """Encode the query and each distinct document, and compare them."""
+        distinct = list(dict.fromkeys(documents))
+        with self.batcher.coming():
+            tokens = await asyncio.to_thread(self._tokenize, query, distinct)
+            future = self.batcher.submit(tokens)
+        outputs = await asyncio.wrap_future(future)
+        found = await asyncio.to_thread(_late_scores, _scored(outputs, tokens))
+        raw = _spread(documents, distinct, found)
+        return Scores(raw, raw / tokens.scored[0].sum(), int(tokens.attention_mask.sum()))
+
+    async def embed(self, texts: Sequence[str], *, queries: bool) -> tuple[list[np.ndarray], int]:
+        """Token embeddings float32 ``[tokens, dim]`` of each text, those that MaxSim scores, and the tokens read."""
+        tokenize = self.model.tokenizer.queries if queries else self.model.tokenizer.documents
+        with self.batcher.coming():
+            tokens = await asyncio.to_thread(tokenize, texts)
+            future = self.batcher.submit(tokens)
+        return _scored(await asyncio.wrap_future(future), tokens), int(tokens.attention_mask.sum())
+
+    def _tokenize(self, query: str, documents: Sequence[str]) -> Tokens:
+        tokenizer = self.model.tokenizer
+        return join([tokenizer.queries([query]), tokenizer.documents(documents)], pad_id=tokenizer.pad_id)
+
+
+def _scored(outputs: Sequence[np.ndarray], tokens: Tokens) -> list[np.ndarray]:
+    """The rows of each output that take part in MaxSim."""
+    return [output[scored[: len(output)]] for output, scored in zip(outputs, tokens.scored, strict=True)]
+
+
+def _late_scores(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """MaxSim of the first rows with all others."""
+    query, documents = rows[0], rows[1:]
+    ends = np.cumsum([0, *map(len, documents)])
+    scores = maxsim(query, PackedTokens(np.concatenate(documents), ends)).astype(np.float64)
+    return np.where(np.isfinite(scores), scores, -float(len(query)))
+
+
+def _spread(documents: Sequence[str], distinct: Sequence[str], scores: np.ndarray) -> np.ndarray:
+    """The score of every document, copies included."""
+    place = {text: row for row, text in enumerate(distinct)}
+    return scores[[place[text] for text in documents]]
+
+
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    return 0.5 * (1.0 + np.tanh(0.5 * values))

@@ -1,0 +1,98 @@
+"""Is a bundle whole, does this machine run it, and does it still give the scores that torch gave?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
+
+from rankgrad._checks import InputError, require
+from rankgrad.deploy.bundle import FEATURE_RANKER, MARKER, Settings, Variant, check_file, load, read_settings
+from rankgrad.deploy.samples import sample_difference
+
+State: TypeAlias = Literal["ok", "failed", "note"]
+_NOT_RECORDED = ("README.md", MARKER)
+
+
+class Finding(NamedTuple):
+    """What one check found: ``note`` is worth knowing and no failure."""
+
+    state: State
+    check: str
+    message: str
+
+
+def verify_bundle(folder: str | Path) -> list[Finding]:
+    """Check the files of a bundle, load every graph, and score the recorded samples again; torch is not needed.
+
+    Args:
+        folder: what ``rankgrad export`` wrote.
+
+    Raises:
+        InputError: for a folder that is no bundle, or whose ``rankgrad.json`` cannot be read.
+        MissingExtraError: without onnxruntime, or without tokenizers where the model reads texts.
+    """
+    folder = Path(folder)
+    settings = read_settings(folder)
+    found = _files(folder, settings)
+    damaged = {each.check for each in found if each.state == "failed"}
+    for variant, graph in settings.graphs.items():
+        if graph["file"] in damaged:
+            found.append(Finding("failed", f"graph {variant}", f"not tried: {graph['file']} is damaged"))
+        else:
+            found += _graph(folder, settings, cast("Variant", variant))
+    return found
+
+
+def _files(folder: Path, settings: Settings) -> list[Finding]:
+    recorded = {graph["file"]: graph for graph in settings.graphs.values()} | (settings.files or {})
+    found = [_file(folder, name, entry) for name, entry in recorded.items()]
+    if settings.files is None:
+        if settings.kind != FEATURE_RANKER:
+            text = "the bundle was made before their checksums were recorded: export it again to have them checked"
+            found.append(Finding("note", "tokenizer and configuration", text))
+        return found
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file() and not hidden and name not in recorded and name not in _NOT_RECORDED:
+            found.append(Finding("note", name, "is not one of the bundle's files; nothing reads it"))
+    return found
+
+
+def _file(folder: Path, name: str, entry: dict[str, Any]) -> Finding:
+    try:
+        check_file(folder / name, entry)
+    except InputError as error:
+        return Finding("failed", name, str(error))
+    return Finding("ok", name, f"{entry['bytes']} bytes, SHA-256 as recorded")
+
+
+def _graph(folder: Path, settings: Settings, variant: Variant) -> list[Finding]:
+    """Does a graph load, and what does it make of the samples?"""
+    version = require("onnxruntime", "serve").__version__
+    made_for = f"opset {settings.opset}, " if settings.opset else ""
+    name = f"graph {variant}"
+    try:
+        model = load(folder, variant=variant, threads=1)
+    except InputError as error:
+        return [Finding("failed", name, f"{error} ({made_for}onnxruntime {version})")]
+    loads = Finding("ok", name, f"loads in onnxruntime {version} ({made_for}{settings.kind})")
+    return [loads, _samples(model, settings, variant)]
+
+
+def _samples(model: Any, settings: Settings, variant: Variant) -> Finding:
+    name = f"scores {variant}"
+    if settings.samples is None:
+        return Finding("note", name, "the bundle was made before samples were recorded: export it again to compare")
+    try:
+        difference = sample_difference(model, settings.samples)
+        before = settings.samples["difference"][variant]
+        bound = settings.samples["tolerance"] + before
+    except (InputError, KeyError) as error:
+        return Finding("failed", name, f"the samples cannot be compared: {error}")
+    said = f"relative difference to torch {difference:.1e}, at export {before:.1e}"
+    if difference <= bound:
+        return Finding("ok", name, said)
+    if variant == "int8" and difference < float("inf"):
+        return Finding("note", name, f"{said}: the 8-bit kernels of this CPU round otherwise")
+    return Finding("failed", name, f"{said}, bound {bound:.1e}: this machine computes something else")

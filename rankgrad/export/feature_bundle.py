@@ -1,0 +1,90 @@
+"""A feature ranker as a folder that runs without torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rankgrad import __version__, deploy
+from rankgrad._checks import InputError
+from rankgrad._files import atomic_folder
+from rankgrad.deploy.bundle import FEATURE_RANKER, FORMAT_VERSION, MARKER, fingerprint
+from rankgrad.export.feature_card import feature_card
+from rankgrad.export.feature_parity import check_lists, check_ragged
+from rankgrad.export.onnx import export_onnx, exportable
+from rankgrad.export.samples import feature_samples, other_files
+from rankgrad.models import FeatureRanker
+from rankgrad.models._folder import write_json
+
+_FILE = "model.onnx"
+
+
+def write_feature_bundle(
+    model: FeatureRanker,
+    folder: Path,
+    *,
+    feature_names: Sequence[str] | None,
+    tolerance: float,
+    progress: Callable[[str], None],
+) -> dict[str, Any]:
+    """Write a feature ranker's bundle: see :func:`rankgrad.export.export_bundle`."""
+    if feature_names is not None:
+        _check_names(feature_names, model.features)
+    reference = exportable(model)
+    reference.transform.check_fitted()
+    with atomic_folder(folder) as temporary:
+        progress("exporting the fp32 graph (a feature ranker has no int8 graph: there is little to save)")
+        declared = export_onnx(reference, temporary / _FILE)
+        progress("comparing it with torch")
+        shapes = check_lists(reference, deploy.Graph(temporary / _FILE, threads=1), tolerance=tolerance)
+        content: dict[str, Any] = {
+            "format_version": FORMAT_VERSION,
+            "rankgrad_version": __version__,
+            "kind": FEATURE_RANKER,
+            "features": {
+                "count": reference.features,
+                "names": None if feature_names is None else list(feature_names),
+                "listwise": len(reference.attention) > 0,
+            },
+            "provenance": _provenance(reference),
+            **declared._asdict(),
+            "graphs": {"fp32": {"file": _FILE, **fingerprint(temporary / _FILE)}},
+        }
+        write_json(temporary / MARKER, content)
+        content["parity"] = {
+            "tolerance": tolerance,
+            "shapes": [each.shape._asdict() | {"difference": each.difference} for each in shapes],
+            "ragged_difference": check_ragged(reference, deploy.load(temporary, threads=1), tolerance=tolerance),  # type: ignore[arg-type]
+        }
+        content["samples"] = feature_samples(reference, temporary, tolerance=tolerance)
+        content["files"] = other_files(temporary, content["graphs"])
+        (temporary / "README.md").write_text(feature_card(content, folder.resolve().name), encoding="utf-8")
+        write_json(temporary / MARKER, content)
+    return content
+
+
+def _check_names(names: Sequence[str], count: int) -> None:
+    if isinstance(names, str) or len(names) != count:
+        given = "one string" if isinstance(names, str) else f"{len(names)} names"
+        raise InputError(f"feature_names: expected {count} names, one a feature, got {given}")
+    if len(set(names)) < len(names):
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise InputError(f"feature_names: {twice!r} occurs twice: give each feature its own name")
+
+
+def _provenance(model: FeatureRanker) -> dict[str, Any]:
+    """What the graph was made of: settings, number of parameters, a digest of the weights, torch's version."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return {
+        "settings": dict(model.settings),
+        "parameters": sum(each.numel() for each in model.parameters()),
+        "weights_sha256": digest.hexdigest(),
+        "torch_version": str(torch.__version__),
+    }

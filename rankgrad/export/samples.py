@@ -1,0 +1,61 @@
+"""What a bundle records so that ``rankgrad verify`` can tell, without torch, that it still gives torch's scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rankgrad import deploy
+from rankgrad.deploy.bundle import MARKER, fingerprint
+from rankgrad.deploy.feature_ranker import PaddedRows
+from rankgrad.deploy.samples import sample_difference
+from rankgrad.export.feature_parity import torch_scores
+from rankgrad.export.feature_probe import ListShape, random_rows
+from rankgrad.export.onnx import Ranker
+from rankgrad.export.parity import _torch_scores
+from rankgrad.export.probe import probe_lists
+from rankgrad.models import FeatureRanker
+
+_LISTS, _DOCUMENTS, _ROWS = 2, 4, 4
+_CARD = "README.md"
+
+
+def text_samples(
+    model: Ranker, folder: Path, variants: Sequence[deploy.Variant], *, tolerance: float
+) -> dict[str, Any]:
+    """A few built-in texts with torch's scores, and how far each graph is from them.
+
+    The texts are ours, never the caller's, whose texts need not go where the bundle goes.
+    """
+    lists = []
+    for query, documents in probe_lists()[:_LISTS]:
+        chosen = list(documents[:_DOCUMENTS])
+        lists.append({"query": query, "documents": chosen, "scores": _torch_scores(model, query, chosen).tolist()})
+    return _with_differences({"tolerance": tolerance, "lists": lists}, folder, variants)
+
+
+def feature_samples(model: FeatureRanker, folder: Path, *, tolerance: float) -> dict[str, Any]:
+    """A few random rows of features with torch's scores, and how far the graph is from them."""
+    lists = []
+    for seed in range(_LISTS):
+        rows = random_rows(model, ListShape(1, _ROWS), seed=seed)
+        known = np.where(np.isfinite(rows.features), rows.features, np.nan)
+        scores = torch_scores(model, PaddedRows(known, rows.mask))[0]
+        features = [[None if np.isnan(value) else float(value) for value in row] for row in known[0]]
+        lists.append({"features": features, "scores": scores.tolist()})
+    return _with_differences({"tolerance": tolerance, "lists": lists}, folder, ["fp32"])
+
+
+def other_files(folder: Path, graphs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of every file beside the graphs; the card may be rewritten, and is left out."""
+    known = {MARKER, _CARD, *(graph["file"] for graph in graphs.values())}
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: fingerprint(path) for name, path in paths.items() if name not in known}
+
+
+def _with_differences(samples: dict[str, Any], folder: Path, variants: Sequence[deploy.Variant]) -> dict[str, Any]:
+    models = {variant: deploy.load(folder, variant=variant, threads=1) for variant in variants}
+    return samples | {"difference": {name: sample_difference(model, samples) for name, model in models.items()}}

@@ -1,0 +1,125 @@
+"""The Dense modules of PyLate and sentence-transformers on disk, as layers of a projection."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from torch import nn
+
+from rankgrad._checks import InputError
+from rankgrad.models import _folder
+from rankgrad.modules.projection import Projection
+from rankgrad.modules.projection_layer import ProjectionLayer
+
+TANH = "torch.nn.modules.activation.Tanh"
+_WEIGHTS = "model.safetensors"
+_TORCH = ("torch.nn", "torch.nn.modules.activation", "torch.nn.modules.linear")
+
+
+def read_layers(source: str, *, default_activation: str) -> list[ProjectionLayer]:
+    """The layers of the Dense modules that ``modules.json`` lists, in its order.
+
+    Args:
+        source: a folder or hub id.
+        default_activation: of a module whose configuration names none.
+
+    Raises:
+        InputError: for a module that is no layer of a projection, or files that are damaged or do not fit.
+    """
+    modules = _folder.read_json(_folder.fetch(source, "modules.json")) or []
+    paths = [str(module["path"]) for module in modules if str(module.get("type", "")).endswith("Dense")]
+    return [_read_layer(source, path, default_activation) for path in paths]
+
+
+def write_layer(folder: Path, layer: ProjectionLayer, *, io_names: bool) -> None:
+    """Write one layer as a Dense module.
+
+    Args:
+        folder: of the module; made here.
+        layer: without a gate.
+        io_names: say which features the module reads and writes, as sentence-transformers does.
+
+    Raises:
+        InputError: for what a Dense module cannot say: a gate, or an activation with options.
+    """
+    if layer.gate is not None:
+        raise no_place("a gated projection (GLU, SwiGLU)", "Dense")
+    folder.mkdir()
+    names = {"module_input_name": "token_embeddings", "module_output_name": "token_embeddings"} if io_names else {}
+    config = {
+        "in_features": layer.in_features,
+        "out_features": layer.out_features,
+        "bias": layer.linear.bias is not None,
+        "activation_function": activation_path(layer.activation),
+        "use_residual": layer.residual is not None,
+    }
+    _folder.write_json(folder / "config.json", config | names)
+    _folder.save_tensors(layer.state_dict(), folder / _WEIGHTS)
+
+
+def layers_of(projection: Projection) -> list[ProjectionLayer]:
+    """The layers; for none the identity, since readers put a random layer where they find none."""
+    if len(projection.layers):
+        return [cast(ProjectionLayer, layer) for layer in projection.layers]
+    layer = ProjectionLayer(projection.hidden_size, projection.hidden_size)
+    nn.init.eye_(layer.linear.weight)
+    return [layer]
+
+
+def no_place(what: str, layout: str) -> InputError:
+    """The error of a layout that cannot hold a part of the model."""
+    return InputError(
+        f'{what} has no place in the {layout} layout: save with layout="rankgrad", which holds everything'
+    )
+
+
+def activation_path(activation: nn.Module) -> str:
+    """The import path of an activation.
+
+    Raises:
+        InputError: when it is not torch's own, or has options that a path does not tell.
+    """
+    kind = type(activation)
+    if not kind.__module__.startswith("torch.nn.modules.") or repr(activation) != repr(kind()):
+        raise InputError(
+            f"activation {activation!r} cannot be written: only torch.nn activations with their defaults have a name "
+            "that others read"
+        )
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def activation_at(path: str, where: object) -> nn.Module:
+    """The activation of an import path; nothing outside ``torch.nn`` is imported.
+
+    Raises:
+        InputError: when it is not one of torch's.
+    """
+    module, _, name = path.rpartition(".")
+    kind = getattr(import_module(module), name, None) if module in _TORCH else None
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise InputError(f"{where} names the activation {path!r}: only those of torch.nn are read")
+    return kind()
+
+
+def _read_layer(source: str, name: str, default_activation: str) -> ProjectionLayer:
+    where = _folder.fetch(source, f"{name}/config.json")
+    config: dict[str, Any] = _folder.read_json(where)
+    if not config:
+        raise InputError(f"{where} is missing: copy the model folder again")
+    try:
+        layer = ProjectionLayer(
+            config["in_features"],
+            config["out_features"],
+            bias=config.get("bias", True),
+            activation=activation_at(config.get("activation_function", default_activation), where),
+            residual=config.get("use_residual", False),
+        )
+    except KeyError as error:
+        raise InputError(f"{where} has no {error}: copy the model folder again") from error
+    path = _folder.fetch(source, f"{name}/{_WEIGHTS}")
+    if not path.is_file():
+        path = _folder.fetch(source, f"{name}/pytorch_model.bin")
+    _folder.load_state(layer, _folder.load_tensors(path), path)
+    return layer

@@ -1,0 +1,46 @@
+"""Encoding many documents into one packed tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from rankgrad._checks import require
+from rankgrad.data.collate import TextTokens
+from rankgrad.models._batches import sorted_batches
+from rankgrad.tokens import Tokens
+from rankgrad.types import PackedTokens
+
+
+def packed_documents(
+    tokens: Tokens,
+    encode: Callable[[TextTokens], tuple[Tensor, Tensor]],
+    *,
+    batch_size: int,
+    dim: int,
+    device: torch.device,
+    progress: bool,
+) -> PackedTokens:
+    """Encode in batches sorted by length and keep what each row's mask says, documents in the order given.
+
+    Args:
+        encode: gives embeddings ``[rows, tokens, dim]`` and the mask ``[rows, tokens]`` of the tokens to keep.
+    """
+    count = len(tokens.input_ids)
+    batches = sorted_batches(tokens, batch_size, device)
+    if progress:
+        track = require("rich.progress", "evaluate").track
+        total = -(-count // batch_size)
+        batches = track(batches, description="encoding documents", total=total, transient=True)
+    rows: list[Tensor | None] = [None] * count
+    for places, batch in batches:
+        embeddings, kept = encode(batch)
+        for row, place in enumerate(places):
+            rows[place] = embeddings[row][kept[row]]
+    done = cast(list[Tensor], rows)
+    lengths = torch.tensor([0, *(len(row) for row in done)], dtype=torch.int64)
+    packed = torch.cat(done) if done else torch.zeros(0, dim, device=device)
+    return PackedTokens(packed, lengths.cumsum(0).to(torch.int32).to(device))

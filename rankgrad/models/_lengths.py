@@ -1,0 +1,70 @@
+"""Lengths that an encoder can read, and texts that are longer."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from torch import nn
+
+from rankgrad.modules.text_encoder import TextEncoder
+from rankgrad.tokens import LateInteractionRules, LateInteractionTokenizer, Tokens
+
+
+def positions(encoder: TextEncoder) -> int | None:
+    """How many tokens the encoder has learned positions for; None where positions are computed and have no end."""
+    for name, part in encoder.backbone.named_modules():
+        if name.endswith("position_embeddings") and isinstance(part, nn.Embedding):
+            return part.num_embeddings - encoder.first_position
+    return None
+
+
+def within(rules: LateInteractionRules, limit: int | None) -> LateInteractionRules:
+    """The rules with no length above ``limit``."""
+    if limit is None:
+        return rules
+    expansion = None if rules.expansion_length is None else min(rules.expansion_length, limit)
+    return replace(
+        rules,
+        query_length=min(rules.query_length, limit),
+        document_length=min(rules.document_length, limit),
+        expansion_length=expansion,
+    )
+
+
+class CutReport:
+    """Tokenizes, and says once a side how many texts were cut because the encoder reads less than the rules ask for.
+
+    Args:
+        tokenizer: with the rules that the encoder can follow.
+        asked: the rules as they were given.
+    """
+
+    def __init__(self, tokenizer: LateInteractionTokenizer, asked: LateInteractionRules) -> None:
+        self.tokenizer = tokenizer
+        self.asked = {"query": asked.query_length, "document": asked.document_length}
+        self.limits = {"query": tokenizer.rules.query_length, "document": tokenizer.rules.document_length}
+        self.said: set[str] = set()
+
+    def queries(self, texts: Sequence[str]) -> Tokens:
+        """Tokenize queries."""
+        return self._tokenized(self.tokenizer.queries, texts, "query")
+
+    def documents(self, texts: Sequence[str]) -> Tokens:
+        """Tokenize documents."""
+        return self._tokenized(self.tokenizer.documents, texts, "document")
+
+    def _tokenized(self, tokenize: Callable[[Sequence[str]], Tokens], texts: Sequence[str], side: str) -> Tokens:
+        before = self.tokenizer.cut[side]
+        tokens = tokenize(texts)
+        cut = self.tokenizer.cut[side] - before
+        limit, asked = self.limits[side], self.asked[side]
+        if cut and limit < asked and side not in self.said:
+            self.said.add(side)
+            warnings.warn(
+                f"{cut} of {len(texts)} {side} texts were cut at the encoder's {limit} positions; "
+                f"{side}_length={asked} asks for more",
+                stacklevel=4,
+            )
+        return tokens

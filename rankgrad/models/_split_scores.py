@@ -1,0 +1,53 @@
+"""Lists scored by a model that reads queries and documents apart and compares one vector of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from rankgrad._checks import check_texts
+from rankgrad.data.collate import LateInteractionFeatures, TextTokens
+from rankgrad.models._batches import score_sorted, sorted_batches
+from rankgrad.tokens import Tokens
+
+
+class VectorModel(Protocol):
+    """A model with one vector a text; see :class:`rankgrad.training.SplitModel`."""
+
+    def embed_queries(self, tokens: TextTokens) -> Tensor: ...
+
+    def embed_documents(self, tokens: TextTokens) -> Tensor: ...
+
+    def compare(self, queries: Tensor, query_mask: Tensor, groups: Sequence[tuple[Tensor, Tensor]]) -> Tensor: ...
+
+
+def split_scores(model: VectorModel, features: LateInteractionFeatures) -> Tensor:
+    """Scores ``[..., queries, candidates]`` of a batch's lists, or ``[..., queries, documents]`` without slots."""
+    groups = [(model.embed_documents(group), group.scored) for group in features.documents]
+    scores = model.compare(model.embed_queries(features.queries), features.queries.scored, groups)
+    if features.slots is None:
+        return scores
+    return scores.gather(-1, features.slots.expand(*scores.shape[:-1], -1))
+
+
+@torch.no_grad()
+def encoded(
+    texts: Sequence[str],
+    what: str,
+    tokenize: Callable[[Sequence[str]], Tokens],
+    embed: Callable[[TextTokens], Tensor],
+    device: torch.device,
+    *,
+    batch_size: int,
+) -> Tensor:
+    """The vectors of texts, ``[texts, ...]`` in the order given, made in batches sorted by length.
+
+    Raises:
+        InputError: for an empty query, no texts, or a batch size below 1.
+    """
+    check_texts(texts, what, allow_blank=what == "document")
+    batches = sorted_batches(tokenize(texts), batch_size, device)
+    return score_sorted(batches, lambda _, batch: embed(batch))

@@ -1,0 +1,170 @@
+"""Dense encoders on disk: sentence-transformers' modules (transformer, pooling, dense layers, normalisation)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rankgrad._checks import InputError
+from rankgrad.models import _folder
+from rankgrad.models._dense_modules import TANH, read_layers, write_layer
+from rankgrad.modules.pooling import StatePooling
+from rankgrad.modules.projection_layer import ProjectionLayer
+from rankgrad.tokens import LateInteractionRules
+
+KIND = "dense_encoder"
+_CONFIG = "config_sentence_transformers.json"
+_TRANSFORMER = "sentence_bert_config.json"
+_LIBRARY = "sentence_transformers.models."
+_MODES: dict[str, StatePooling] = {
+    "cls": "cls",
+    "mean": "mean",
+    "lasttoken": "last",
+    "weightedmean": "weighted_mean",
+    "max": "max",
+}
+# Names that older versions of the library know too, and the newest reads.
+_FLAGS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+
+
+class SavedDense(NamedTuple):
+    """What a folder says beyond the encoder itself.
+
+    Attributes:
+        options: of the class, those that the folder tells.
+        layers: between pooling and normalisation.
+        lower_case: texts are put into lower case before the tokenizer's own rules.
+    """
+
+    options: dict[str, Any]
+    layers: list[ProjectionLayer]
+    lower_case: bool
+
+
+def read(source: str) -> SavedDense:
+    """What a folder says of a dense encoder: nothing, for a bare one.
+
+    Raises:
+        InputError: for another kind of model, or modules that are not read.
+    """
+    extras = _folder.read_json(_folder.fetch(source, _folder.SETTINGS))
+    if extras and extras.get("kind") != KIND:
+        raise InputError(f"{source} holds a {extras.get('kind')}, no dense encoder: load it with its own class")
+    modules = _folder.read_json(_folder.fetch(source, "modules.json")) or []
+    if not modules:
+        return SavedDense({}, [], False)
+    settings = _folder.read_json(_folder.fetch(source, _CONFIG))
+    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+    dense = kinds[2:].count("Dense")
+    normalize = kinds[-1] == "Normalize"
+    if kinds != ["Transformer", "Pooling", *["Dense"] * dense, *["Normalize"] * normalize] or modules[0]["path"]:
+        raise InputError(
+            f"{source} has the modules {', '.join(kinds)}: read are a Transformer in the folder itself, Pooling, Dense "
+            "layers and Normalize, in this order"
+        )
+    transformer = _folder.read_json(_folder.fetch(source, _TRANSFORMER))
+    similarity = settings.get("similarity_fn_name") or "cosine"
+    if similarity not in ("cosine", "dot"):
+        raise InputError(f"{source} compares by {similarity}: read are cosine and dot")
+    document_length = transformer.get("document_length") or _longest(source, transformer)
+    options: dict[str, Any] = {
+        "pooling": _pooling(source, modules[1]["path"]),
+        "normalize": normalize,
+        "similarity": similarity,
+        "document_length": document_length,
+        "query_length": transformer.get("query_length") or _longest(source, transformer),
+    }
+    for side, prompt in _prompts(settings).items():
+        options[f"{side}_prompt"] = prompt
+    options |= {name: extras[name] for name in ("scale", "matryoshka_dims") if name in extras}
+    layers = read_layers(source, default_activation=TANH)
+    return SavedDense(options, layers, bool(transformer.get("do_lower_case")))
+
+
+def write(
+    folder: Path,
+    rules: LateInteractionRules,
+    layers: Sequence[ProjectionLayer],
+    *,
+    hidden_size: int,
+    pooling: StatePooling,
+    normalize: bool,
+    similarity: str,
+    extras: dict[str, Any],
+) -> None:
+    """Add the files beside the encoder's and the tokenizer's.
+
+    Raises:
+        InputError: for a layer that a Dense module cannot hold.
+    """
+    kinds = ["Transformer", "Pooling", *["Dense"] * len(layers), *["Normalize"] * normalize]
+    names = ["", *(f"{place}_{kind}" for place, kind in enumerate(kinds) if place)]
+    listed = enumerate(zip(kinds, names, strict=True))
+    _folder.write_json(
+        folder / "modules.json",
+        [{"idx": i, "name": str(i), "path": name, "type": _LIBRARY + kind} for i, (kind, name) in listed],
+    )
+    (folder / names[1]).mkdir()
+    flags = {flag: _MODES.get(mode) == pooling for flag, mode in _FLAGS.items()}
+    _folder.write_json(
+        folder / names[1] / "config.json",
+        {"word_embedding_dimension": hidden_size} | flags | {"include_prompt": True},
+    )
+    for layer, name in zip(layers, names[2:], strict=False):
+        write_layer(folder / name, layer, io_names=False)
+    if normalize:
+        (folder / names[-1]).mkdir()
+    transformer: dict[str, Any] = {"max_seq_length": rules.document_length, "do_lower_case": False}
+    if rules.query_length != rules.document_length:
+        transformer |= {"query_length": rules.query_length, "document_length": rules.document_length}
+        transformer["max_seq_length"] = max(rules.query_length, rules.document_length)
+    _folder.write_json(folder / _TRANSFORMER, transformer)
+    settings = {
+        "model_type": "SentenceTransformer",
+        "prompts": {"query": rules.query_prompt, "document": rules.document_prompt},
+        "default_prompt_name": None,
+        "similarity_fn_name": similarity,
+    }
+    _folder.write_json(folder / _CONFIG, settings)
+    _folder.write_json(folder / _folder.SETTINGS, {"kind": KIND} | extras)
+
+
+def _pooling(source: str, path: str) -> StatePooling:
+    """The one way of pooling that a Pooling module has."""
+    where = _folder.fetch(source, f"{path}/config.json")
+    config = _folder.read_json(where)
+    if not config:
+        raise InputError(f"{where} is missing: copy the model folder again")
+    modes = config.get("pooling_mode") or [mode for flag, mode in _FLAGS.items() if config.get(flag)] or ["mean"]
+    modes = [modes] if isinstance(modes, str) else list(modes)
+    if len(modes) != 1 or modes[0] not in _MODES:
+        raise InputError(f"{where} pools by {', '.join(modes)}: read is one of {', '.join(_MODES)}")
+    if not config.get("include_prompt", True):
+        raise InputError(f"{where} leaves the prompt out of the pooling (include_prompt), which is not read")
+    return _MODES[modes[0]]
+
+
+def _prompts(settings: dict[str, Any]) -> dict[str, str]:
+    """The prompt of each side: its own, or the default one."""
+    prompts = settings.get("prompts") or {}
+    default = prompts.get(settings.get("default_prompt_name") or "") or ""
+    document = next((prompts[name] for name in ("document", "passage", "corpus") if name in prompts), None)
+    return {"query": prompts.get("query", default), "document": default if document is None else document}
+
+
+def _longest(source: str, transformer: dict[str, Any]) -> int:
+    """The length at which a text is cut where no rule says so."""
+    tokenizer = _folder.read_json(_folder.fetch(source, "tokenizer_config.json"))
+    config = _folder.read_json(_folder.fetch(source, _folder.CONFIG))
+    own = transformer.get("max_seq_length")
+    limits = (own, tokenizer.get("model_max_length"), config.get("max_position_embeddings"))
+    known = [int(limit) for limit in limits if limit]
+    return min(known, default=256)

@@ -1,0 +1,50 @@
+"""MaxSim on a CPU as one product of what is there, where checks and tiles would take longer than they save."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rankgrad.ops.maxsim import cpu_blocks
+from rankgrad.ops.maxsim.problem import Problem
+
+
+def is_small(queries: Tensor, documents: Tensor) -> bool:
+    """Whether padded operands fit the cache with their similarities, and nothing stands against :func:`small_scores`.
+
+    Asks in the order of cost, of what passes every check only: the product is as short as a few dozen such questions.
+    """
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
+        return False
+    query_shape, document_shape = queries.shape, documents.shape
+    if len(query_shape) != 3 or len(document_shape) != 3 or query_shape[2] != document_shape[2]:
+        return False
+    rows, tokens = query_shape[0] * query_shape[1], document_shape[0] * document_shape[1]
+    return (
+        0 < rows * tokens <= cpu_blocks.TILE_ELEMENTS
+        and 0 < tokens * document_shape[2] <= cpu_blocks.CACHED_ELEMENTS
+        and queries.dtype == documents.dtype
+        and (queries.dtype == torch.float32 or queries.dtype == torch.float64)
+        and queries.is_cpu
+        and documents.is_cpu
+        and not torch.is_autocast_enabled("cpu")
+        and not (torch.is_grad_enabled() and (queries.requires_grad or documents.requires_grad))
+    )
+
+
+def small_scores(queries: Tensor, documents: Tensor) -> Tensor:
+    """Sums of hard maxima ``[queries, documents]`` of ``[queries, tokens, dim]`` and ``[documents, tokens, dim]``."""
+    maxima = torch.matmul(documents, queries.flatten(0, 1).T).amax(dim=1)
+    return maxima.view(documents.shape[0], queries.shape[0], -1).sum(dim=2).T.contiguous()
+
+
+def scores_if_small(problem: Problem) -> Tensor | None:
+    """Scores ``[query_count, candidates]`` of a problem that is one small product; None of any other."""
+    ragged = (problem.query_mask, problem.document_mask, problem.query_offsets, problem.document_offsets)
+    weighted = problem.query_weights is not None or problem.temperature > 0 or problem.top_k > 1
+    if problem.own or weighted or any(each is not None for each in ragged):
+        return None
+    dim = problem.queries.shape[1]
+    queries = problem.queries.view(problem.query_count, problem.query_tokens, dim)
+    documents = problem.documents.view(problem.candidates, problem.document_tokens, dim)
+    return small_scores(queries, documents) if is_small(queries, documents) else None

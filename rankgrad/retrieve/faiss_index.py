@@ -1,0 +1,114 @@
+"""A FAISS index of any kind, searched by inner product."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rankgrad._checks import InputError, require
+from rankgrad.retrieve._top import descending
+from rankgrad.types import Ranking
+
+FILE = "index.faiss"
+
+
+class FaissIndex:
+    """What FAISS's factory makes of a string, filled with embeddings.
+
+    FAISS itself runs on the CPU here, and decides how exact the result is.
+
+    Args:
+        factory: such as ``"Flat"``, ``"HNSW32"`` or ``"IVF256,PQ16"``.
+        search: search parameters by FAISS's names.
+
+    Raises:
+        MissingExtraError: without FAISS.
+
+    Reference:
+        M. Douze et al., "The Faiss library", 2024.
+    """
+
+    def __init__(self, factory: str, *, search: dict[str, float]) -> None:
+        require("faiss", "faiss")
+        self.factory = factory
+        self.parameters = search
+        self.handle: Any = None
+
+    @property
+    def library(self) -> ModuleType:
+        """FAISS."""
+        return require("faiss", "faiss")
+
+    @property
+    def documents(self) -> int:
+        """How many embeddings there are."""
+        return 0 if self.handle is None else self.handle.ntotal
+
+    @property
+    def dim(self) -> int:
+        """The width of the embeddings."""
+        return 0 if self.handle is None else self.handle.d
+
+    def fill(self, embeddings: Tensor) -> None:
+        """Make the index anew: train it where its kind is trained, and add the embeddings ``[documents, dim]``.
+
+        Raises:
+            InputError: for a string that FAISS does not know, or too few embeddings to train it.
+        """
+        vectors = embeddings.float().cpu().contiguous().numpy()
+        try:
+            handle = self.library.index_factory(vectors.shape[1], self.factory, self.library.METRIC_INNER_PRODUCT)
+            handle.train(vectors)
+            handle.add(vectors)
+        except RuntimeError as error:
+            raise InputError(
+                f"faiss={self.factory!r}: FAISS refuses {len(vectors)} embeddings of {vectors.shape[1]} dimensions: "
+                f"{_last_line(error)}"
+            ) from error
+        self._set(handle)
+
+    def search(self, queries: Tensor, k: int) -> Ranking:
+        """The ``k`` documents that FAISS finds for each of ``[queries, dim]``; equal scores in order of rows."""
+        scores, ids = self.handle.search(queries.detach().float().cpu().contiguous().numpy(), k)
+        found = torch.from_numpy(ids).to(queries.device)
+        return descending(found, torch.from_numpy(scores).to(queries.device), found >= 0)
+
+    def write(self, folder: Path) -> None:
+        """Write the index's file into a folder."""
+        self.library.write_index(self.handle, str(folder / FILE))
+
+    def read(self, folder: Path, documents: int) -> None:
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            InputError: when it is cut off or damaged, or holds another number of documents.
+        """
+        if not (folder / FILE).is_file():
+            raise FileNotFoundError(f"{folder} is no FAISS index: {FILE} is missing")
+        try:
+            handle = self.library.read_index(str(folder / FILE))
+        except (RuntimeError, MemoryError) as error:
+            message = f"{folder / FILE} is cut off or damaged ({_last_line(error)}): write the index again"
+            raise InputError(message) from error
+        if handle.ntotal != documents:
+            raise InputError(f"{folder / FILE} holds {handle.ntotal} documents, not {documents}: write the index again")
+        self._set(handle)
+
+    def _set(self, handle: Any) -> None:
+        for name, value in self.parameters.items():
+            try:
+                self.library.ParameterSpace().set_index_parameter(handle, name, value)
+            except RuntimeError as error:
+                raise InputError(
+                    f"faiss_search: {self.factory!r} takes no {name}={value}: {_last_line(error)}"
+                ) from error
+        self.handle = handle
+
+
+def _last_line(error: BaseException) -> str:
+    return str(error).strip().rsplit("\n", 1)[-1]

@@ -1,0 +1,55 @@
+"""Holding learned pruning to the share of tokens that is wanted."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+
+from rankgrad._checks import InputError
+from rankgrad.modules.token_pruner import TokenPruner
+
+
+class KeepShare(pl.Callback):
+    """Add a pruner's :func:`rankgrad.modules.keep_penalty` to the loss of each batch.
+
+    Without it the gates of a :class:`rankgrad.modules.TokenPruner` learn to keep everything.
+
+    Args:
+        weight: of the penalty.
+
+    Raises:
+        InputError: for a weight that is not above 0, or a model without a ``pruner``.
+    """
+
+    def __init__(self, *, weight: float = 1.0) -> None:
+        if not weight > 0:
+            raise InputError(f"weight={weight}: the penalty needs a weight above 0")
+        self.weight = weight
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Refuse a model without a pruner."""
+        if getattr(pl_module.model, "pruner", None) is None:
+            raise InputError(
+                f"{type(pl_module.model).__name__} has no pruner: set keep_share, or take the callback out"
+            )
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Ask the pruner for its penalties."""
+        _pruner(pl_module).penalties = []
+
+    def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Any) -> None:
+        """Add them, in place: Lightning goes on with the loss it has."""
+        pruner = _pruner(pl_module)
+        if pruner.penalties:
+            penalty = torch.stack(pruner.penalties).mean()
+            loss.add_(self.weight * penalty / trainer.accumulate_grad_batches)
+            pl_module.log("train/keep_penalty", penalty)
+        pruner.penalties = None
+
+
+def _pruner(pl_module: pl.LightningModule) -> TokenPruner:
+    return cast(TokenPruner, cast(Any, pl_module.model).pruner)

@@ -1,0 +1,122 @@
+"""The server as a process: it starts without torch, stops without losing a request, and says why it cannot start."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+
+SCRIPT = """
+import sys
+from rankgrad.deploy.serve.__main__ import main
+code = main(sys.argv[1:])
+assert not {"torch", "transformers"} & set(sys.modules)
+sys.exit(code)
+"""
+JSON = {"Content-Type": "application/json"}
+
+
+def request(port: int, method: str, path: str, content: Any = None) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(method, path, None if content is None else json.dumps(content), JSON)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+def test_sigterm_answers_what_is_under_way_and_ends_with_0(tiny_bundle: Callable[[str], Path]) -> None:
+    options = ["--port", "0", "--threads", "1", "--drain-delay", "0.3", "--body-timeout", "0.5"]
+    command = [sys.executable, "-W", "error", "-c", SCRIPT, str(tiny_bundle("interaction")), *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        listening = json.loads(process.stderr.readline())
+        assert listening["event"] == "listening"
+        port = listening["port"]
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as silent:
+            assert silent.recv(1) == b""
+        documents = [f"sort the values {place} " * 30 for place in range(1000)]
+        answers: list[tuple[int, Any]] = []
+        body = {"query": "sort", "documents": documents, "top_n": 1}
+        long = threading.Thread(target=lambda: answers.append(request(port, "POST", "/rerank", body)))
+        long.start()
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert json.loads(process.stderr.readline())["event"] == "draining"
+        assert long.is_alive()
+        status, health = request(port, "GET", "/health")
+        assert (status, health["status"]) == (503, "draining")
+        long.join()
+        assert answers[0][0] == 200
+        written, _ = process.stderr.read(), process.wait(20)
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+    lines = [json.loads(line) for line in written.splitlines()]
+    assert process.returncode == 0, written
+    assert [line["status"] for line in lines if line["event"] == "request" and line["path"] == "/rerank"] == [200]
+    assert lines[-1]["event"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "nowhere does not exist"),
+        (["--max-requests", "0"], "max_requests=0: pass more than 0"),
+        (["--api-key", " "], "api_key is empty"),
+        (["--api-key-file", "no.key"], "--api-key-file no.key cannot be read"),
+        (["--port", "70000"], "port=70000"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(capsys: pytest.CaptureFixture[str], options: list[str], message: str) -> None:
+    from rankgrad.deploy.serve.__main__ import main
+
+    assert main(["nowhere", *options]) == 2
+    written = capsys.readouterr().err
+    assert message in written
+    assert written.count("\n") == 1
+
+
+def test_a_port_that_is_taken(tiny_bundle: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    from rankgrad.deploy.serve import ServerSettings, logs, run_server
+
+    monkeypatch.setattr(logs, "log_json", lambda: None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run_server(tiny_bundle("interaction"), ServerSettings(port=port), threads=1) == 1
+
+
+def test_the_key_comes_from_the_option_the_file_or_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import argparse
+
+    from rankgrad.deploy.serve.arguments import KEY_VARIABLE, add_arguments, settings_from
+
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    (tmp_path / "key").write_text("from-file\n")
+    monkeypatch.setenv(KEY_VARIABLE, "from-environment")
+    for options, key in (
+        ([], "from-environment"),
+        (["--api-key-file", str(tmp_path / "key")], "from-file"),
+        (["--api-key", "from-option", "--api-key-file", str(tmp_path / "key")], "from-option"),
+    ):
+        assert settings_from(parser.parse_args(["bundle", *options])).api_key == key
+    monkeypatch.delenv(KEY_VARIABLE)
+    assert settings_from(parser.parse_args(["bundle"])).api_key is None

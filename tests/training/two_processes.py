@@ -1,0 +1,124 @@
+"""What each of the processes of ``test_two_processes.py`` runs: ``python two_processes.py RANK PORT FOLDER``."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from rankgrad._checks import InputError
+from rankgrad.data import CandidateList, read_lists
+from rankgrad.data.collate import ListBatch, ListCollate
+from rankgrad.losses import InfoNCELoss
+from rankgrad.models import ColBERT
+from rankgrad.training import RunFolder, all_gather_rows
+from rankgrad.training.checkpoints import checkpoints_in
+from rankgrad.training.cli import main
+from rankgrad.training.gather import across_processes
+from rankgrad.training.grad_cache import embed
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+SHARES = ((0, 3), (3, 5))
+
+
+class Step(nn.Module):
+    """A training step as the wrapped module of DDP."""
+
+    def __init__(self, model: ColBERT, micro_batch_tokens: int | None) -> None:
+        super().__init__()
+        self.model = model
+        self.micro_batch_tokens = micro_batch_tokens
+
+    def forward(self, batch: ListBatch) -> Tensor:
+        embedded = embed(self.model, batch.features, micro_batch_tokens=self.micro_batch_tokens)
+        found = across_processes(self.model, embedded, batch)
+        return InfoNCELoss()(found.scores, found.labels, found.mask) * found.weight
+
+
+def gathered(rank: int) -> dict[str, object]:
+    """Rows of different number and width, and the gradient that comes back."""
+    rows = torch.full((rank + 1, 2 + rank, 3), float(rank + 1), requires_grad=True)
+    parts = all_gather_rows(rows)
+    # The loss of process r holds the rows of process s (s + 1) (r + 1) times.
+    loss = torch.stack([(place + 1) * (rank + 1) * part.sum() for place, part in enumerate(parts)]).sum()
+    counts = all_gather_rows(torch.arange(2 * rank))
+    return {
+        "parts": [part.detach().tolist() for part in parts],
+        "gradient": torch.autograd.grad(loss, rows)[0].unique().tolist(),
+        "counts": [part.tolist() for part in counts],
+    }
+
+
+def gradients(rank: int, folder: Path, lists: list[CandidateList]) -> None:
+    """Save what DDP gives for lists of which this process has its share, with and without micro-batches."""
+    model = ColBERT.from_pretrained(folder / "model").eval()
+    collate = ListCollate(model.tokenizer, in_batch_negatives=True, group_size=2)
+    batch = collate(lists[slice(*SHARES[rank])])
+    for micro_batch_tokens in (None, 40):
+        model.zero_grad()
+        wrapped = DistributedDataParallel(Step(model, micro_batch_tokens))
+        wrapped(batch).backward()
+        if rank == 0:
+            found = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
+            torch.save(found, folder / f"gradients-{micro_batch_tokens}.pt")
+
+
+def fit(folder: Path, strategy: str, name: str, *, resume: bool = False) -> RunFolder:
+    """Train by configuration."""
+    files = [f"--config={path}" for path in (folder / "experiment.yaml", CONFIGS / f"trainer/{strategy}.yaml")]
+    options = ["--trainer.accelerator=cpu", "--trainer.max_epochs=2", "--trainer.val_check_interval=1.0"]
+    return main([*files, *options, f"--run_folder={folder / name}", *(["--resume"] if resume else [])])
+
+
+def resumed(rank: int, folder: Path, strategy: str, begun: str) -> str:
+    """Go on, with a strategy, from a checkpoint in the middle of a run begun with another or the same."""
+    target = folder / f"{strategy}-after-{begun}"
+    if rank == 0:
+        (target / "checkpoints").mkdir(parents=True)
+        shutil.copy(checkpoints_in(folder / begun / "checkpoints")[-1], target / "checkpoints")
+        shutil.copy(folder / begun / "metrics.csv", target)
+    distributed.barrier()
+    try:
+        fit(folder, strategy, target.name, resume=True)
+    except InputError as error:
+        return str(error)
+    return "resumed"
+
+
+def refused(folder: Path) -> str:
+    """What a run is told whose data do not go round."""
+    values = [f"--config={folder / 'experiment.yaml'}", f"--config={CONFIGS / 'trainer/ddp.yaml'}"]
+    try:
+        main([*values, "--trainer.accelerator=cpu", f"--run_folder={folder / 'refused'}", "--data.batch_size=100"])
+    except InputError as error:
+        return str(error)
+    return "nothing"
+
+
+def work(rank: int, port: str, folder: Path) -> None:
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "GROUP_RANK": 0}
+    os.environ.update(address | {name: str(value) for name, value in place.items()})
+    distributed.init_process_group("gloo", timeout=timedelta(seconds=60))
+    torch.set_num_threads(1)
+    report: dict[str, object] = {"gathered": gathered(rank)}
+    gradients(rank, folder, list(read_lists(folder / "shared.jsonl")))
+    for strategy in ("ddp", "fsdp"):
+        fit(folder, strategy, strategy)
+    for strategy in ("ddp", "fsdp"):
+        for begun in ("ddp", "fsdp"):
+            report[f"{strategy} after {begun}"] = resumed(rank, folder, strategy, begun)
+    report["refused"] = refused(folder)
+    (folder / f"report-{rank}.json").write_text(json.dumps(report))
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    work(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
