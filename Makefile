@@ -9,10 +9,10 @@ UNRESOLVED := $(shell sed -n 's/^\(pylate==[^ ]*\|allrank==[^ ]*\).*/\1/p' const
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test test-slow lint bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 setup: .venv/.dev ## make .venv with everything that development needs
 
@@ -21,6 +21,9 @@ demo: .venv/.demo ## train, measure, export and rerank on this Python's own docu
 
 test: lint ## lint, then all tests and doctests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+test-slow: .venv/.dev ## the benchmark cases in their quick form, before a benchmark changes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow tests/benchmarks
 
 lint: .venv/.dev ## ruff and pyright
 	$(BIN)/ruff check .

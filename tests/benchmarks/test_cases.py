@@ -37,6 +37,7 @@ def test_rerank(tiny_encoder_folder: Path, tmp_path: Path, capfd: pytest.Capture
     assert len(list(tmp_path.glob("*.png"))) == 1
 
 
+@pytest.mark.slow
 def test_training(tiny_encoder_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     output = run("training", tiny_encoder_folder, tmp_path, capfd)
     rows, _ = read(next(tmp_path.glob("training--*.csv")))

@@ -38,6 +38,7 @@ def test_who_disagrees_and_who_would_not_fit_gets_no_number(capsys: pytest.Captu
     assert "left out: peer, long: it would hold 6,104 MiB" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_quick_run(monkeypatch: pytest.MonkeyPatch) -> None:
     workers = {"benchmarks.losses_worker": losses_worker, "benchmarks.losses_memory_worker": losses_memory_worker}
     monkeypatch.setattr(

@@ -107,6 +107,7 @@ class Named(str):
         return str(self)
 
 
+@pytest.mark.slow
 def test_a_quick_run_writes_every_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def here(module: str, job: dict, *, threads: int) -> list:
         assert module == ltr_worker.__name__

@@ -76,6 +76,7 @@ def test_rerank(run: Callable[[str], tuple[list[Row], str]]) -> None:
     assert largest_difference(rows, "difference of scores") <= 1e-4
 
 
+@pytest.mark.slow
 def test_in_batch(run: Callable[[str], tuple[list[Row], str]]) -> None:
     rows, _ = run("maxsim_in_batch")
     expected = {"rankgrad, padded", "rankgrad, packed", "einsum+max, autograd"} | here(
@@ -86,6 +87,7 @@ def test_in_batch(run: Callable[[str], tuple[list[Row], str]]) -> None:
     assert largest_difference(rows, "difference of scores") <= 1e-4
 
 
+@pytest.mark.slow
 def test_soft(run: Callable[[str], tuple[list[Row], str]]) -> None:
     rows, _ = run("maxsim_soft")
     for metric in (BOTH.metric, PEAK, PEAK_RATIO):
@@ -94,6 +96,7 @@ def test_soft(run: Callable[[str], tuple[list[Row], str]]) -> None:
     assert largest_difference(rows, "difference of gradients") <= 1e-4
 
 
+@pytest.mark.slow
 def test_quantised(run: Callable[[str], tuple[list[Row], str]]) -> None:
     rows, _ = run("maxsim_quantised")
     ours = {"float32": 64, "int8": 20, "signs": 2, "residual, 4 bits": 12, "residual, 2 bits": 8}
@@ -105,6 +108,7 @@ def test_quantised(run: Callable[[str], tuple[list[Row], str]]) -> None:
     assert largest_difference(rows, "difference of scores") <= 1e-4
 
 
+@pytest.mark.slow
 def test_memory(run: Callable[[str], tuple[list[Row], str]]) -> None:
     rows, output = run("maxsim_memory")
     expected = {"rankgrad"} | here("PyLate", "sentence-transformers")

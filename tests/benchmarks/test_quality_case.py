@@ -156,6 +156,7 @@ def test_rows_hold_each_setting_and_can_be_drawn(tmp_path: Path) -> None:
     assert draw_quality(path).stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_a_quick_run(tmp_path: Path, tiny_encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quality, "run_worker", lambda module, job, threads: quality_worker.work(job))
     options = ["--quick", "--model", str(tiny_encoder_folder), "--runs", str(tmp_path), "--out", str(tmp_path / "out")]

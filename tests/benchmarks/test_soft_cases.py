@@ -53,6 +53,7 @@ def here(provider: str) -> bool:
     return find_spec(PACKAGES.get(provider, "torch")) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_case(case: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", case, "--quick", "--out", str(tmp_path)]

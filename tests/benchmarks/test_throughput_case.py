@@ -14,6 +14,7 @@ from benchmarks.record import read
 
 # Peers and trainers warn as they like.
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_a_quick_run_scores_and_trains(
     tiny_encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

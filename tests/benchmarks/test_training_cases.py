@@ -13,6 +13,7 @@ from benchmarks.record import read
 from rankgrad.training.random_state import random_state, set_random_state
 
 
+@pytest.mark.slow
 def test_more_queries_fit_with_cached_gradients(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["grad_cache", "--quick", "--out", str(tmp_path)]) == 0
     rows, _ = read(next(tmp_path.glob("grad_cache--*.csv")))
@@ -23,6 +24,7 @@ def test_more_queries_fit_with_cached_gradients(tmp_path: Path, capfd: pytest.Ca
     assert all((f"skipped: {name}" in written) != (name in present) for name in grad_cache.PEERS)
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_as_an_undisturbed_one(
     tiny_encoder_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,7 +21,7 @@ KERNELS = (
 )
 # name: (lists, items, network, distribution, reverse)
 VARIANTS: dict[str, tuple[int, int, Network, Distribution, bool]] = {
-    "longest": (8192, 4096, "bitonic", "gaussian", False),
+    "longest": (8192, 2048, "bitonic", "gaussian", False),
     "odd-even, backwards": (64, 200, "odd_even", "cauchy", True),
 }
 

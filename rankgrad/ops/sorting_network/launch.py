@@ -11,7 +11,7 @@ from rankgrad.ops.sorting_network.distributions import DISTRIBUTIONS, Distributi
 from rankgrad.ops.sorting_network.wiring import Network, layer_count
 
 # A list's wires are held in registers: eight a thread, of as many threads as a program may have.
-LONGEST = 4096
+LONGEST = 2048
 
 
 def wires(
