@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rankgrad._checks import check_texts
+from rankgrad._modes import learns
 from rankgrad.data.collate import LateInteractionFeatures, TextTokens
 from rankgrad.models._batches import score_sorted, sorted_batches
 from rankgrad.tokens import Tokens
@@ -33,21 +34,23 @@ def split_scores(model: VectorModel, features: LateInteractionFeatures) -> Tenso
     return scores.gather(-1, features.slots.expand(*scores.shape[:-1], -1))
 
 
-@torch.no_grad()
 def encoded(
+    model: nn.Module,
     texts: Sequence[str],
     what: str,
     tokenize: Callable[[Sequence[str]], Tokens],
     embed: Callable[[TextTokens], Tensor],
-    device: torch.device,
     *,
     batch_size: int,
 ) -> Tensor:
     """The vectors of texts, ``[texts, ...]`` in the order given, made in batches sorted by length.
 
+    They carry a gradient while ``model`` is in training mode: whole collections are encoded outside of it.
+
     Raises:
         InputError: for an empty query, no texts, or a batch size below 1.
     """
     check_texts(texts, what, allow_blank=what == "document")
-    batches = sorted_batches(tokenize(texts), batch_size, device)
-    return score_sorted(batches, lambda _, batch: embed(batch))
+    device = next(model.parameters()).device
+    with torch.set_grad_enabled(learns(model)):
+        return score_sorted(sorted_batches(tokenize(texts), batch_size, device), lambda _, batch: embed(batch))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rankgrad._checks import InputError, check_texts
 from rankgrad._files import atomic_folder, check_replaceable
+from rankgrad._modes import learns
 from rankgrad.data.collate import PairFeatures, TextTokens
 from rankgrad.models import _causal_backbone, _folder, _low_rank
 from rankgrad.models._batches import score_sorted, sorted_batches
@@ -226,7 +227,6 @@ class CausalReranker(nn.Module):
         """Score the lists of a batch."""
         return torch.cat([self.logits(group) for group in features.groups])[features.slots]
 
-    @torch.no_grad()
     def score(
         self,
         queries: Sequence[str],
@@ -242,7 +242,7 @@ class CausalReranker(nn.Module):
             token_budget: tokens of a batch, padding included; None = any number.
 
         Returns:
-            Float32 ``[pairs]``, in the order given.
+            Float32 ``[pairs]``, in the order given; with a gradient in training mode alone.
 
         Raises:
             InputError: for an empty query, no pairs, lists of different lengths, or a size below 1.
@@ -250,7 +250,8 @@ class CausalReranker(nn.Module):
         check_texts(queries, "query")
         tokens = self.tokenizer(queries, documents)
         batches = sorted_batches(tokens, batch_size, self.device, token_budget=token_budget)
-        return score_sorted(batches, lambda _, batch: self.logits(batch))
+        with torch.set_grad_enabled(learns(self)):
+            return score_sorted(batches, lambda _, batch: self.logits(batch))
 
     def _free_head(self) -> None:
         """A linear head learns whole, whatever is frozen."""

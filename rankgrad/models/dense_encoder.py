@@ -238,17 +238,17 @@ class DenseEncoder(nn.Module):
         return self._similarities(self.encode_queries(queries), documents.to(self.device))
 
     def encode_queries(self, texts: Sequence[str], *, batch_size: int = 32) -> Tensor:
-        """Embeddings of query texts, without a gradient: float32 ``[queries, dim]``.
+        """Embeddings of query texts, with a gradient in training mode alone: float32 ``[queries, dim]``.
 
         Raises:
             InputError: for an empty query or an empty batch.
         """
-        return encoded(texts, "query", self.texts.queries, self.embed_queries, self.device, batch_size=batch_size)
+        return encoded(self, texts, "query", self.texts.queries, self.embed_queries, batch_size=batch_size)
 
     def encode_documents(self, texts: Sequence[str], *, batch_size: int = 32) -> Tensor:
-        """Embeddings of document texts, without a gradient: float32 ``[documents, dim]``."""
+        """Embeddings of document texts, with a gradient in training mode alone: float32 ``[documents, dim]``."""
         tokenize, embed = self.texts.documents, self.embed_documents
-        return encoded(texts, "document", tokenize, embed, self.device, batch_size=batch_size)
+        return encoded(self, texts, "document", tokenize, embed, batch_size=batch_size)
 
     def _leading(self, embeddings: Tensor, width: int | None) -> Tensor:
         leading = embeddings if width is None else embeddings[..., :width]

@@ -75,6 +75,8 @@ def test_the_score_is_that_of_left_padded_prompts(
         torch.testing.assert_close(model.score(QUERIES, DOCUMENTS, batch_size=batch_size), expected, atol=1e-5, rtol=0)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert model.score(QUERIES, DOCUMENTS).dtype == torch.float32
+    assert not model.score(QUERIES, DOCUMENTS).requires_grad
+    assert model.train().score(QUERIES, DOCUMENTS).requires_grad
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from rankgrad.losses import InfoNCELoss
 from rankgrad.models import DenseEncoder
 from rankgrad.modules.pooling import POOLINGS, pool_states
 from rankgrad.modules.projection_layer import ProjectionLayer
+from rankgrad.retrieve import DenseRetriever
 from rankgrad.training import MatryoshkaLoss
 from rankgrad.training.grad_cache import cached_scores
 
@@ -80,6 +81,14 @@ def test_texts_are_encoded_in_their_order_whatever_the_batches(tiny_encoder_fold
     torch.testing.assert_close(together.norm(dim=-1), torch.ones(len(DOCUMENTS)))
     expected = model.encode_queries(QUERIES) @ together.T
     torch.testing.assert_close(model.score(QUERIES, together), expected)
+
+
+def test_a_gradient_reaches_the_encoder_behind_a_retriever(tiny_encoder_folder: Path) -> None:
+    model = DenseEncoder.from_pretrained(tiny_encoder_folder)
+    assert not model.encode_queries(QUERIES).requires_grad
+    retriever = DenseRetriever(model.train(), DOCUMENTS)
+    retriever(QUERIES[:1], 2).scores.sum().backward()
+    assert all(parameter.grad is not None for parameter in model.encoder.parameters())
 
 
 def test_a_decoder_is_read_at_its_last_token(tiny_decoder_folder: Path) -> None:
