@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, Protocol
 
 import torch
@@ -32,8 +33,8 @@ class CrossEncoderReranker(nn.Module):
         scorer: a :class:`rankgrad.models.CrossEncoder` or anything with its ``score`` method.
         documents: the collection that the rankings' row numbers refer to.
         k: documents to reorder.
-        batch_size: pairs that are scored at once. A scorer whose ``listwise`` is true gets all pairs in one call, since
-            it reads the candidates of a query beside each other, and makes batches itself.
+        batch_size: pairs that are scored at once. A scorer whose ``listwise`` is true reads the candidates of a query
+            beside each other: it gets a query's pairs in one call, however many.
         first_stage_weight: how much of the incoming score is added to the model's own, which often misses what words in
             common say. :func:`rankgrad.training.fit_first_stage_weight` finds it on validation queries.
 
@@ -88,23 +89,25 @@ class CrossEncoderReranker(nn.Module):
         if not pairs:
             return splice(ranking, scores)
         if learns(self.scorer):
-            found = self._score(pairs)
+            found = self._score(pairs, owners)
         else:
             with frozen(self.scorer):
-                found = self._score(pairs)
+                found = self._score(pairs, owners)
         scores = scores.masked_scatter(mask, found.to(scores))
         return splice(ranking, scores, first_stage_weight=self.first_stage_weight)
 
-    def _score(self, pairs: list[tuple[str, str]]) -> torch.Tensor:
-        """Scores ``[pairs]`` in the order given."""
+    def _score(self, pairs: list[tuple[str, str]], owners: list[int]) -> torch.Tensor:
+        """Scores ``[pairs]`` in the order given; pair i is of query ``owners[i]``, whose pairs follow each other."""
         if getattr(self.scorer, "listwise", False):
-            return torch.as_tensor(self.scorer.score(*zip(*pairs, strict=True))).float().reshape(-1)
-        # Longest first: a batch that does not fit in memory fails at once, not at the end.
-        order = sorted(range(len(pairs)), key=lambda pair: -len(pairs[pair][0]) - len(pairs[pair][1]))
+            order = list(range(len(pairs)))
+            batches = [list(batch) for _, batch in groupby(order, key=owners.__getitem__)]
+        else:
+            # Longest first: a batch that does not fit in memory fails at once, not at the end.
+            order = sorted(range(len(pairs)), key=lambda pair: -len(pairs[pair][0]) - len(pairs[pair][1]))
+            batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
         parts = []
-        for start in range(0, len(order), self.batch_size):
-            batch = [pairs[pair] for pair in order[start : start + self.batch_size]]
-            queries, documents = zip(*batch, strict=True)
+        for batch in batches:
+            queries, documents = zip(*(pairs[pair] for pair in batch), strict=True)
             parts.append(torch.as_tensor(self.scorer.score(queries, documents)).float().reshape(-1))
         back = torch.tensor(order).argsort()
         scores = torch.cat(parts)
