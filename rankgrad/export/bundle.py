@@ -23,7 +23,6 @@ from rankgrad.models import ColBERT, CrossEncoder, FeatureRanker
 from rankgrad.models._folder import write_json
 
 _FILES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_quantized.onnx"}
-_TOLERANCE, _FEATURE_TOLERANCE = 1e-4, 1e-5
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -34,7 +33,7 @@ def export_bundle(
     quantize: bool = True,
     calibration_texts: Lists | None = None,
     feature_names: Sequence[str] | None = None,
-    tolerance: float | None = None,
+    tolerance: float = 1e-5,
     rank_agreement: float = 0.8,
     overwrite: bool = False,
     progress: Callable[[str], None] = _LOGGER.info,
@@ -54,7 +53,7 @@ def export_bundle(
             ones. The closer they are to the texts in use, the more the card's numbers say.
         feature_names: of a feature ranker's columns, in their order; None = they are not recorded.
         tolerance: largest difference of the fp32 graph's output to torch's, relative to the largest output (but at
-            least 1); None = 1e-4, for a feature ranker 1e-5.
+            least 1).
         rank_agreement: lowest mean Kendall tau between the orders that the int8 graph and torch give.
         overwrite: replace a folder that holds other files, too.
         progress: called with one line before each step; by default the line is logged.
@@ -77,15 +76,13 @@ def export_bundle(
     if isinstance(model, FeatureRanker):
         if calibration_texts is not None:
             raise InputError("calibration_texts: a FeatureRanker reads no texts; leave them out")
-        bound = _FEATURE_TOLERANCE if tolerance is None else tolerance
-        return write_feature_bundle(model, folder, feature_names=feature_names, tolerance=bound, progress=progress)
+        return write_feature_bundle(model, folder, feature_names=feature_names, tolerance=tolerance, progress=progress)
     if feature_names is not None:
         raise InputError(f"feature_names: a {type(model).__name__} reads texts and has no features; leave them out")
     if isinstance(model, ColBERT) and model.pruner is not None:
         raise InputError(
             "model: its graph would keep all tokens, and this model prunes some; set model.pruner = None first"
         )
-    tolerance = _TOLERANCE if tolerance is None else tolerance
     lists = _checked(probe_lists() if calibration_texts is None else calibration_texts)
     reference = exportable(model)
     with atomic_folder(folder) as temporary:
