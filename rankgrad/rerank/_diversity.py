@@ -72,6 +72,26 @@ def diversify(
     return splice(moved, -torch.arange(places, device=ids.device, dtype=torch.float32).expand(len(ids), -1))
 
 
+def next_choice(value: Tensor, closed: Tensor) -> tuple[Tensor, Tensor]:
+    """The place of the largest value among those open, of equals the first, and what is closed then.
+
+    Args:
+        value: of each item.
+        closed: 0 = open, 1 = masked, which is open when nothing else is, 2 = chosen before.
+
+    Shape:
+        value, closed: ``[queries, items]``; returns int64 ``[queries, 1]`` and int8 ``[queries, items]``.
+
+    Example:
+        >>> best, closed = next_choice(torch.tensor([[1.0, 3.0, 9.0]]), torch.tensor([[0, 0, 1]], dtype=torch.int8))
+        >>> best.tolist(), closed.tolist()
+        ([[1]], [[0, 2, 1]])
+    """
+    open_now = closed == closed.amin(1, keepdim=True)
+    best = value.masked_fill(~open_now, -torch.inf).argmax(1, keepdim=True)
+    return best, closed.scatter(1, best, 2)
+
+
 def min_max(scores: Tensor, mask: Tensor) -> Tensor:
     """Scores of real places from 0 to 1; 1 for all where they are equal.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rankgrad.rerank._diversity import check_diversity, diversify
+from rankgrad.rerank._diversity import check_diversity, diversify, next_choice
 from rankgrad.types import Queries, Ranking
 
 # What is left of a unit vector that depends on those chosen, to float64's precision.
@@ -41,20 +41,16 @@ def select_by_determinant(relevance: Tensor, similarity: Tensor, mask: Tensor, k
         >>> select_by_determinant(relevance, similarity, mask, 3, trade_off=0.5).tolist()
         [[0, 2, 1]]
     """
-    items = torch.arange(relevance.shape[1], device=relevance.device)
-    # Real items left, then masked ones left, then what is chosen.
     closed = (~mask).to(torch.int8)
     left = similarity.diagonal(dim1=1, dim2=2).clone()
     factor = similarity.new_zeros(*relevance.shape, k)
     chosen = []
     for step in range(k):
         value = trade_off * relevance + (1 - trade_off) * left.clamp(min=_SMALLEST).log()
-        open_now = closed == closed.amin(1, keepdim=True)
-        best = value.masked_fill(~open_now, -torch.inf).argmax(1, keepdim=True)
+        best, closed = next_choice(value, closed)
         chosen.append(best)
-        closed = closed.masked_fill(items == best, 2)
         own = factor.gather(1, best[..., None].expand(-1, -1, k))
-        row = similarity.gather(1, best[..., None].expand(-1, -1, len(items)))[:, 0]
+        row = similarity.gather(1, best[..., None].expand(-1, -1, relevance.shape[1]))[:, 0]
         remaining = left.gather(1, best)
         column = (row - (factor * own).sum(-1)) / remaining.clamp(min=_SMALLEST).sqrt()
         # An item without anything left spans nothing new.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rankgrad.rerank._diversity import check_diversity, diversify
+from rankgrad.rerank._diversity import check_diversity, diversify, next_choice
 from rankgrad.types import Queries, Ranking
 
 
@@ -32,8 +32,6 @@ def select_by_marginal_relevance(
         >>> select_by_marginal_relevance(relevance, similarity, mask, 3, trade_off=0.5).tolist()
         [[0, 2, 1]]
     """
-    items = torch.arange(relevance.shape[1], device=relevance.device)
-    # Real items left, then masked ones left, then what is chosen.
     closed = (~mask).to(torch.int8)
     nearest: Tensor | None = None
     chosen = []
@@ -41,11 +39,9 @@ def select_by_marginal_relevance(
         value = trade_off * relevance
         if nearest is not None:
             value = value - (1 - trade_off) * nearest
-        open_now = closed == closed.amin(1, keepdim=True)
-        best = value.masked_fill(~open_now, -torch.inf).argmax(1, keepdim=True)
+        best, closed = next_choice(value, closed)
         chosen.append(best)
-        closed = closed.masked_fill(items == best, 2)
-        row = similarity.gather(1, best[..., None].expand(-1, -1, len(items)))[:, 0]
+        row = similarity.gather(1, best[..., None].expand(-1, -1, relevance.shape[1]))[:, 0]
         nearest = row if nearest is None else torch.maximum(nearest, row)
     return torch.cat(chosen, dim=1)
 
