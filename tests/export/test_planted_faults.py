@@ -27,7 +27,8 @@ def test_a_fault_is_found(
     tiny_ranker: Callable[[str], Any], tiny_bundle: Callable[[str], Path], tmp_path: Path, kind: str, fault: str
 ) -> None:
     # The bound of a real export, though random weights give scores far below 1, of which it is a larger part.
-    right, tolerance = tiny_bundle(kind) / "onnx" / "model.onnx", signature(export_bundle).parameters["tolerance"].default
+    tolerance = signature(export_bundle).parameters["tolerance"].default
+    right = tiny_bundle(kind) / "onnx" / "model.onnx"
     check_shapes(tiny_ranker(kind), deploy.Graph(right, threads=1), tolerance=tolerance)
     wrong = with_fault(right, tmp_path / "wrong.onnx", FAULTS[fault])
     with pytest.raises(ParityError, match=r"disagrees with torch at Shape\("):
