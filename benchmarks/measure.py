@@ -58,6 +58,9 @@ def interleaved(
         rounds = int(min(max(fitting, FEWEST_ROUNDS), MOST_ROUNDS))
     samples: dict[str, list[float]] = {name: [] for name in calls}
     enabled = gc.isenabled()
+    # What is there already is no round's garbage: looking through it each round took longer than the calls.
+    gc.collect()
+    gc.freeze()
     try:
         for _ in range(rounds):
             gc.collect()
@@ -67,6 +70,7 @@ def interleaved(
             if enabled:
                 gc.enable()
     finally:
+        gc.unfreeze()
         if enabled:
             gc.enable()
     return samples

@@ -69,7 +69,7 @@ def _rank(shape: Shape) -> list[Method]:
             "sigmoid",
             _tenth,
             definitions.sigmoid_rank,
-            [_ours(soft_rank, "sigmoid", pairs=0.25), Provider("plain torch", _pairwise_sigmoid, pairs=1.0)],
+            [_ours(soft_rank, "sigmoid", pairs=1 / 16), Provider("plain torch", _pairwise_sigmoid, pairs=1.0)],
         ),
     ]
 

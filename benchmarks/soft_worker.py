@@ -36,7 +36,7 @@ _SECONDS = 0.3
 # A call that takes longer is not repeated for minutes.
 _SLOWEST = {"cpu": 2.0, "cuda": 0.1}
 # What would begin later than this is left out: of a slow machine, or a lease of minutes, some results remain.
-_BEGINS_WITHIN = {"cpu": 160.0, "cuda": 120.0}
+_BEGINS_WITHIN = {"cpu": 480.0, "cuda": 120.0}
 
 
 class _Setting(NamedTuple):
@@ -57,14 +57,17 @@ def work(job: dict[str, Any]) -> list[tuple[Any, ...]]:
     case, device, rows = job["case"], job["device"], list[Row]()
     begin = time.monotonic()
     for shape in shapes(device, quick=job["quick"]):
-        x = values(shape, device)
         for method in methods(case, shape):
             named = shape.name(method.name, device=device, threads=job["threads"])
             if time.monotonic() - begin > _BEGINS_WITHIN[device]:
                 print(f"left out: {named}: no time left", flush=True)
                 continue
             setting = _Setting(case, shape, method, named, device, job["quick"])
-            providers, agreements = _agreeing(setting, x)
+            begun = _begun(setting)
+            if not begun:
+                continue
+            x = values(shape, device)
+            providers, agreements = _agreeing(setting, begun, x)
             rows += agreements
             if providers:
                 print(f"timing {case}, {named}", flush=True)
@@ -86,8 +89,8 @@ def call_of(provider: Provider, x: Tensor, temperature: float, timed: Pass) -> C
     return lambda: torch.autograd.grad(provider.call(leaf, temperature), leaf, upstream)
 
 
-def _agreeing(setting: _Setting, x: Tensor) -> tuple[list[Provider], list[Row]]:
-    """The providers that compute the same and are worth repeating, and how far each is from the definition."""
+def _begun(setting: _Setting) -> list[Provider]:
+    """The providers that are there and for which the shape is not too much."""
     begun = []
     for provider in setting.method.providers:
         reason = too_much(setting.shape, provider.pairs, device=setting.device, loops=provider.loops)
@@ -95,9 +98,13 @@ def _agreeing(setting: _Setting, x: Tensor) -> tuple[list[Provider], list[Row]]:
             print(f"left out: {provider.name}, {setting.named}: {reason}", flush=True)
         else:
             begun.append(provider)
+    return installed(begun)
+
+
+def _agreeing(setting: _Setting, begun: list[Provider], x: Tensor) -> tuple[list[Provider], list[Row]]:
+    """The providers that compute the same and are worth repeating, and how far each is from the definition."""
     kept, rows = [], []
-    begun = installed(begun)
-    wanted = exact(setting.method.definition, x, setting.temperature) if begun else None
+    wanted = exact(setting.method.definition, x, setting.temperature)
     for provider in begun:
         found = unless_left_out(provider.name, setting.named, partial(_agreement, setting, provider, x, wanted))
         if found is None:
