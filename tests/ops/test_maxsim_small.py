@@ -52,6 +52,19 @@ def test_operands_need_not_be_contiguous(short: list[str]) -> None:
     assert short == ["api"]
 
 
+@pytest.mark.parametrize("tile", [160, 300, 520])
+def test_documents_that_exceed_a_tile_are_taken_some_at_a_time(
+    tile: int, short: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One, two and four of five documents; the similarities of all are in the limit, or nothing would be small."""
+    queries, documents = torch.randn(1, 4, 8), torch.randn(7, 5, 16)[..., ::2].transpose(0, 1)
+    monkeypatch.setattr(cpu_blocks, "TILE_ELEMENTS", tile)
+    documents[1, 2] = float("nan")
+    scores = maxsim(queries, documents)
+    assert short == ["api"]
+    assert_close(scores, maxsim(queries, documents, backend="reference"), equal_nan=True)
+
+
 def test_nan_reaches_the_scores(short: list[str]) -> None:
     queries, documents = pair()
     documents[2, 3] = float("nan")

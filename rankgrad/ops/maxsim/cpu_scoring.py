@@ -16,8 +16,8 @@ from rankgrad.ops.maxsim.cpu_blocks import (
     document_vectors,
     query_vectors,
     real_tokens,
+    scored_tokens,
     spans,
-    tile_tokens,
 )
 from rankgrad.ops.maxsim.problem import Problem
 
@@ -65,7 +65,7 @@ def _maxima(
     count, width = len(bounds) - 1, vectors.shape[0]
     values = torch.full((count, width), -torch.inf, dtype=vectors.dtype)
     owner = None if lengths is None else torch.arange(count).repeat_interleave(lengths).unsqueeze(1)
-    for first, last in spans(bounds, tile_tokens(problem, width), count):
+    for first, last in spans(bounds, scored_tokens(*vectors.shape), count):
         rows = slice(bounds[first], bounds[last])
         tokens = document_vectors(problem, rows if real is None else real[rows], memory[0])
         products = torch.mm(tokens, vectors.T, out=memory[1].view(tokens.shape[0], width))
