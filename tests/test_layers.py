@@ -38,6 +38,7 @@ LIBRARIES = {
     "onnxruntime": {"export", "deploy"},
     "Stemmer": {"retrieve"},
     "faiss": {"retrieve"},
+    "numba": {"ops/isotonic/compiled.py"},
     "scipy": {"metrics", "evaluation", "ops/isotonic/cpu.py", "modules/token_pooling.py"},
     "sklearn": {"data/letor.py"},
     "fastapi": {"deploy"},

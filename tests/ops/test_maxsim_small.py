@@ -52,7 +52,7 @@ def test_operands_need_not_be_contiguous(short: list[str]) -> None:
     assert short == ["api"]
 
 
-@pytest.mark.parametrize("tile", [160, 300, 520])
+@pytest.mark.parametrize("tile", [160, 450, 780])
 def test_documents_that_exceed_a_tile_are_taken_some_at_a_time(
     tile: int, short: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

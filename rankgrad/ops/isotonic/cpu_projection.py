@@ -1,10 +1,11 @@
-"""Projections on a permutahedron on a CPU: one pass over the lists in numpy.
+"""Projections on a permutahedron on a CPU: loops that numba compiles where it is installed, else passes in numpy.
 
 ``docs/ops/isotonic.md`` has the formulas; ``projection.py`` composes the same of torch's operators for other devices.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ from rankgrad.ops.isotonic.pooling import lengths_of, pooled
 
 # What float32 holds to a unit.
 _MODERATE = 2.0**24
+# Of which float64 holds a billionth.
+_MODERATE_EXPONENT = 2.0**20
 
 
 class Blocks(NamedTuple):
@@ -62,6 +65,9 @@ def forward(x: Tensor, mask: Tensor, projection: Projection) -> tuple[Tensor, Te
     """The projection, where in all items each sorted one was, and which sorted items begin a block."""
     if not x.numel():
         return torch.empty_like(x), torch.empty(x.shape, dtype=torch.int64), torch.empty_like(mask)
+    found = _compiled_forward(x, mask, projection)
+    if found is not None:
+        return found
     temperature, of_ranks, logarithmic = projection
     keys, real = x.contiguous().numpy(), mask.contiguous().numpy()
     n = keys.shape[-1]
@@ -102,7 +108,27 @@ def forward(x: Tensor, mask: Tensor, projection: Projection) -> tuple[Tensor, Te
     if present is not None:
         result[~present] = 0.0
     if wrong is not None:
-        result[wrong if present is None else wrong & present] = np.nan
+        result[np.broadcast_to(wrong, result.shape) if present is None else wrong & present] = np.nan
+    return torch.from_numpy(result), torch.from_numpy(places), torch.from_numpy(begins)
+
+
+def _compiled_forward(x: Tensor, mask: Tensor, projection: Projection) -> tuple[Tensor, Tensor, Tensor] | None:
+    """The same by compiled loops; None of what they do not take."""
+    loops = _loops()
+    if loops is None or x.dtype != torch.float32 or x.numel() > 1 << 32:
+        return None
+    temperature, of_ranks, logarithmic = projection
+    keys, real = x.contiguous().numpy(), mask.contiguous().numpy()
+    moderate = _MODERATE_EXPONENT if logarithmic else _MODERATE
+    if logarithmic and not of_ranks and keys.shape[-1] > moderate * temperature:
+        return None
+    limit = min(_limit(keys, projection), moderate * (temperature if of_ranks else 1.0))
+    places, counts = np.empty(keys.shape, dtype=np.int64), np.empty(len(keys), dtype=np.int64)
+    if not loops.pack(keys.view(np.int32), keys, real, not of_ranks, limit, places, counts):
+        return None
+    places.sort(axis=-1)
+    result, begins = np.zeros_like(keys), np.ones_like(real)
+    loops.project(places, keys.ravel(), counts, *projection, result.ravel(), begins)
     return torch.from_numpy(result), torch.from_numpy(places), torch.from_numpy(begins)
 
 
@@ -131,6 +157,9 @@ def backward(
     """The gradient of x."""
     if not x.numel():
         return torch.empty_like(x)
+    found = _compiled_backward(gradient, x, mask, result, places, begins, projection)
+    if found is not None:
+        return found
     temperature, of_ranks, logarithmic = projection
     keys, real, order, begin = (each.contiguous().numpy() for each in (x, mask, places, begins))
     upstream, ranks, fine = gradient.contiguous().numpy(), result.numpy(), None
@@ -161,6 +190,32 @@ def backward(
     if not of_ranks or not begin.all():
         received = _put(received, order)
     return torch.from_numpy(received if fine is None else np.where(fine, received, keys.dtype.type(0)))
+
+
+def _compiled_backward(
+    gradient: Tensor, x: Tensor, mask: Tensor, result: Tensor, places: Tensor, begins: Tensor, projection: Projection
+) -> Tensor | None:
+    """The same by a compiled loop; None of what it does not take."""
+    loops = _loops()
+    if loops is None or x.dtype != torch.float32:
+        return None
+    received = torch.zeros_like(x, memory_format=torch.contiguous_format)
+    lists = (each.contiguous().numpy() for each in (places, begins))
+    items = (each.contiguous().numpy().ravel() for each in (gradient, x, mask, result))
+    done = loops.differentiate(*items, *lists, *projection, received.numpy().ravel())
+    return received if done else None
+
+
+@cache
+def _loops() -> Any:
+    """The compiled loops, None where numba is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec("numba") is None:
+        return None
+    from rankgrad.ops.isotonic import compiled
+
+    return compiled
 
 
 def _weighted_means(x: Any, weights: Any, blocks: Blocks) -> Any:

@@ -172,8 +172,8 @@ def tile_tokens(problem: Problem, rows: int) -> int:
 
 
 def scored_tokens(rows: int, dim: int) -> int:
-    """The same of similarities that are reduced at once and not kept: with a little less they are faster."""
-    return max(1, TILE_ELEMENTS * 3 // 4 // (rows + dim))
+    """The same of similarities that are reduced at once and not kept: with fewer they are faster."""
+    return max(1, TILE_ELEMENTS // 2 // (rows + dim))
 
 
 def document_vectors(problem: Problem, rows: Tensor | slice, memory: Memory) -> Tensor:
