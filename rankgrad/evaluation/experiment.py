@@ -1,10 +1,10 @@
-"""Systems x metrics on one task."""
+"""Systems x metrics on one task; on several, see :class:`rankgrad.evaluation.Study`."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rankgrad._checks import InputError
 from rankgrad._modes import frozen
 from rankgrad.data import Task
+from rankgrad.evaluation.answer_cache import AnswerCache
 from rankgrad.evaluation.compare import compare
 from rankgrad.evaluation.measure import Measured, System, measure
 from rankgrad.evaluation.progress import progress_bar
@@ -47,11 +48,13 @@ class Experiment:
         metrics: the first one decides: its p-values are corrected for the number of systems.
         baseline: the name of the system that the others are compared with.
         seed: of the resampling behind intervals and p-values.
+        cache: where answers are kept from run to run.
+        settings: by system, plain values that say all that its answers depend on. Only the systems named here are kept
+            in the cache and taken from it.
 
     Raises:
-        InputError: for a task without queries, no metrics, a baseline that is not among the systems, or a name that
-            occurs
-            twice.
+        InputError: for a task without queries, no metrics, a baseline that is not among the systems, a name that occurs
+            twice, or settings of a system that is not there.
 
     Example:
         >>> from rankgrad.data import Texts
@@ -72,18 +75,27 @@ class Experiment:
         metrics: Sequence[Metric] | None = None,
         baseline: str,
         seed: int = 0,
+        cache: AnswerCache | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.systems = dict(systems)
         self.task = task
         self.metrics = (NDCG(k=10), ReciprocalRank(k=10), Recall(k=100)) if metrics is None else tuple(metrics)
         self.baseline = baseline
         self.seed = seed
+        self.cache = cache
+        self.settings = dict(settings or {})
         if len(task.queries) == 0:
             raise InputError(f"task {task.name!r} has no queries: choose another split")
         if not self.metrics:
             raise InputError("no metrics given: pass at least one, such as NDCG(k=10)")
         if baseline not in self.systems:
             raise InputError(f"baseline={baseline!r} is no system: choose one of {', '.join(map(repr, self.systems))}")
+        unknown = [name for name in self.settings if name not in self.systems]
+        if unknown:
+            raise InputError(
+                f"settings: {unknown[0]!r} is no system: choose among {', '.join(map(repr, self.systems))}"
+            )
         for what, names in (("system", self.systems), ("metric", [metric.name for metric in self.metrics])):
             repeated = [name for name, times in Counter(name.strip() for name in names).items() if times > 1]
             if repeated:
@@ -99,18 +111,26 @@ class Experiment:
             InputError: what a system refuses, such as an empty query.
             TypeError: when a system gives something other than a ranking.
         """
-        for system in self.systems.values():
+        kept = {name: answers for name in self.settings if (answers := self._kept(name)) is not None}
+        asked = {name: system for name, system in self.systems.items() if name not in kept}
+        for system in asked.values():
             for stage in system.modules() if isinstance(system, nn.Module) else ():
                 if isinstance(stage, LateInteractionReranker) and stage.embeddings is None:
                     stage.index(progress=progress)
-        measured = {}
-        with progress_bar(len(self.systems) * len(self.task.queries), shown=progress) as starts:
-            for name, system in self.systems.items():
+        measured = dict(kept)
+        with progress_bar(len(asked) * len(self.task.queries), shown=progress and bool(asked)) as starts:
+            for name, system in asked.items():
                 with frozen(system):
-                    measured[name] = measure(system, self.task.queries.texts, name=name, step=starts(name))
-        return self._report(measured)
+                    step = starts(f"{self.task.name}: {name}")
+                    measured[name] = measure(system, self.task.queries.texts, name=name, step=step)
+                if self.cache is not None and name in self.settings:
+                    self.cache.write(self.settings[name], self.task, measured[name])
+        return self._report({name: measured[name] for name in self.systems}, kept)
 
-    def _report(self, measured: Mapping[str, Measured]) -> Report:
+    def _kept(self, name: str) -> Measured | None:
+        return None if self.cache is None else self.cache.read(self.settings[name], self.task)
+
+    def _report(self, measured: Mapping[str, Measured], kept: Collection[str]) -> Report:
         values = {name: self._values(one) for name, one in measured.items()}
         return Report(
             collection=self.task.name,
@@ -118,7 +138,10 @@ class Experiment:
             queries=self.task.queries.ids,
             baseline=self.baseline,
             metrics=tuple(metric.name for metric in self.metrics),
-            systems=tuple(SystemResult(name, values[name], tuple(one.milliseconds)) for name, one in measured.items()),
+            systems=tuple(
+                SystemResult(name, values[name], tuple(one.milliseconds), kept=name in kept)
+                for name, one in measured.items()
+            ),
             comparisons=compare(values, self.baseline, seed=self.seed),
             threads=torch.get_num_threads(),
             seed=self.seed,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rankgrad._checks import require
 from rankgrad.evaluation.table import format_ms
+from rankgrad.evaluation.time_axis import draw_time_axis
 from rankgrad.metrics import bootstrap_interval
 
 if TYPE_CHECKING:
@@ -67,13 +68,5 @@ def _draw_speed(axes: Axes, report: Report) -> None:
         axes.annotate(
             format_ms(time["p50"]), (time["p50"], row), (0, 6), textcoords="offset points", ha="center", fontsize=8
         )
-    axes.set_xscale("log")
-    times = [system.latency() for system in report.systems]
-    # Wide enough for at least two labelled ticks, however alike the systems are.
-    axes.set_xlim(min(time["p20"] for time in times) / 2, max(time["p80"] for time in times) * 2)
-    ticker = require("matplotlib.ticker", "evaluate")
-    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=12))
-    axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
-    axes.xaxis.set_minor_locator(ticker.NullLocator())
-    axes.set_xlabel("ms a query: median, p20 to p80, log scale")
+    draw_time_axis(axes, [system.latency() for system in report.systems])
     axes.tick_params(axis="y", length=0)

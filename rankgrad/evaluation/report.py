@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rankgrad._checks import InputError
-from rankgrad._files import atomic_folder, check_replaceable
+from rankgrad._files import atomic_file, atomic_folder, check_replaceable
 from rankgrad.data import Run
 from rankgrad.data.trec import write_run
 from rankgrad.evaluation.compare import Comparison
@@ -31,11 +31,13 @@ class SystemResult:
         name: the system's name.
         values: by metric, one value a query.
         milliseconds: the time of each query.
+        kept: whether answers and times are those of an earlier run, from a cache.
     """
 
     name: str
     values: dict[str, tuple[float, ...]] = field(repr=False)
     milliseconds: tuple[float, ...] = field(repr=False)
+    kept: bool = False
 
     def mean(self, metric: str) -> float:
         """The mean of a metric over the queries."""
@@ -94,6 +96,7 @@ class Report:
                 "means": {metric: system.mean(metric) for metric in self.metrics},
                 "milliseconds": system.latency() | {"per_query": list(system.milliseconds)},
                 "values": {metric: list(values) for metric, values in system.values.items()},
+                "kept": system.kept,
             }
             for system in self.systems
         ]
@@ -135,6 +138,7 @@ class Report:
                     system["name"],
                     {metric: tuple(values) for metric, values in system["values"].items()},
                     tuple(system["milliseconds"]["per_query"]),
+                    system.get("kept", False),
                 )
                 for system in content["systems"]
             )
@@ -153,7 +157,7 @@ class Report:
             raise InputError(f"{path} is an incomplete report ({error!r}): write it again") from error
 
     def write(self, folder: str | Path) -> None:
-        """Write ``report.json``, ``runs/<system>.trec`` and ``comparison.png``, all of it or nothing.
+        """Write ``report.json``, ``report.html``, ``runs/<system>.trec`` and pictures, all of it or nothing.
 
         Args:
             folder: a new or empty folder, or an older report, which is replaced.
@@ -161,19 +165,32 @@ class Report:
         Raises:
             InputError: when ``folder`` holds other files.
         """
-        from rankgrad.evaluation.plot import comparison_figure
+        from rankgrad.evaluation.page import report_page
+        from rankgrad.evaluation.pictures import pictures
 
         check_replaceable(folder, _JSON)
         with atomic_folder(folder) as temporary:
             (temporary / _JSON).write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
             (temporary / "runs").mkdir()
-            for name, stem in _file_stems(list(self.runs)).items():
+            for name, stem in file_stems(list(self.runs)).items():
                 write_run(temporary / "runs" / f"{stem}.trec", self.runs[name], tag=stem)
-            comparison_figure(self).savefig(temporary / "comparison.png", dpi=150)
+            shown = pictures(self)
+            for name, content in shown.items():
+                (temporary / name).write_bytes(content)
+            (temporary / "report.html").write_text(report_page(self, shown), encoding="utf-8")
+
+    def save_html(self, path: str | Path) -> None:
+        """Write one page that needs no other file: tables, tests, pictures; it appears whole or not at all."""
+        from rankgrad.evaluation.page import report_page
+        from rankgrad.evaluation.pictures import pictures
+
+        page = report_page(self, pictures(self))
+        with atomic_file(path) as temporary:
+            temporary.write_text(page, encoding="utf-8")
 
 
-def _file_stems(names: list[str]) -> dict[str, str]:
-    """A file name for each system: letters, digits and dots, joined by ``-``; a number where two would be the same."""
+def file_stems(names: list[str]) -> dict[str, str]:
+    """A file name for each name: letters, digits and dots, joined by ``-``; a number where two would be the same."""
     stems: dict[str, str] = {}
     for name in names:
         stem = "-".join("".join(c if c.isalnum() or c == "." else " " for c in name).split()).strip(".") or "system"

@@ -21,7 +21,7 @@ def report_table(report: Report) -> Table:
     first = report.metrics[0]
     table = require("rich.table", "evaluate").Table(
         title=f"{report.collection}: {len(report.queries):,} queries, {report.documents:,} documents",
-        caption=_caption(report),
+        caption=caption_of(report),
         caption_justify="left",
         box=require("rich.box", "evaluate").SIMPLE_HEAD,
         pad_edge=False,
@@ -69,11 +69,14 @@ def format_ms(milliseconds: float) -> str:
     return f"{milliseconds:,.{digits}f}"
 
 
-def _caption(report: Report) -> str:
+def caption_of(report: Report) -> str:
+    """What the columns of a report's table mean."""
     others = len(report.systems) - 1
     corrected = f", Holm-corrected over {others} systems" if others > 1 else ""
     threads = f"{report.threads} CPU thread{'s' if report.threads != 1 else ''}"
+    kept = [system.name for system in report.systems if system.kept]
+    earlier = f" Answers and times kept from an earlier run: {', '.join(kept)}." if kept else ""
     return (
         f"Δ: difference to {report.baseline}, bootstrap interval. p: two-sided randomisation test{corrected}. "
-        f"ms: median (p20-p80), one query at a time, warm, all stages included, {threads}."
+        f"ms: median (p20-p80), one query at a time, warm, all stages included, {threads}.{earlier}"
     )

@@ -22,6 +22,12 @@ def task() -> Task:
 
 
 @pytest.fixture
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made and not drawn, which takes most of the time of writing a report."""
+    monkeypatch.setattr("rankgrad.evaluation.pictures._png", lambda figure: b"\x89PNG")
+
+
+@pytest.fixture
 def answer() -> Callable[[Callable[[int], list[int]]], Callable[[Queries], Ranking]]:
     """From "query number to document rows" to a system."""
 

@@ -57,6 +57,7 @@ def test_the_table_fits_a_terminal(report: Report) -> None:
     assert "…" not in "".join(lines)
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_json_there_and_back(report: Report, tmp_path: Path) -> None:
     report.write(tmp_path / "out")
     again = Report.from_json(tmp_path / "out" / "report.json")
@@ -66,14 +67,16 @@ def test_json_there_and_back(report: Report, tmp_path: Path) -> None:
     assert report.to_dict()["systems"][1]["means"]["MRR@10"] == 1.0
 
 
-def test_a_folder_holds_json_runs_and_a_picture(report: Report, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_drawing")
+def test_a_folder_holds_json_a_page_runs_and_pictures(report: Report, tmp_path: Path) -> None:
     for _ in range(2):
         report.write(tmp_path / "out")
     names = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
     runs = ["runs/BM25-ColBERT.trec", "runs/BM25.trec", "runs/bm25-colbert-2.trec", "runs/red.trec"]
-    assert names == sorted(["comparison.png", "report.json", *runs])
+    pictures = ["comparison.png", "differences.png", "trade_off.png"]
+    assert names == sorted([*pictures, "report.html", "report.json", *runs])
     assert read_run(tmp_path / "out" / "runs" / "bm25-colbert-2.trec") == report.runs["bm25 -> colbert"]
-    assert (tmp_path / "out" / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert all((tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
 
 
 def test_writing_never_replaces_a_folder_of_other_things(report: Report, tmp_path: Path) -> None:
@@ -83,6 +86,7 @@ def test_writing_never_replaces_a_folder_of_other_things(report: Report, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+@pytest.mark.usefixtures("no_drawing")
 def test_a_failed_write_leaves_the_old_report(report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report.write(tmp_path / "out")
     before = (tmp_path / "out" / "report.json").read_bytes()
