@@ -91,10 +91,11 @@ class InverseSquareRankFusion(nn.Module):
 
 
 def _terms(aligned: Aligned, *, variant: Variant, sigma: float, weights: Weights) -> Tensor:
-    held = aligned.present.sum(dim=1, keepdim=True).clamp(min=1).to(aligned.ranks.dtype)
-    factor = held if variant == "isr" else (held if variant == "log_isr" else held + sigma).log()
-    ranks = aligned.ranks.masked_fill(~aligned.present, 1.0)
-    return (factor * list_weights(weights, aligned) / ranks.square()).masked_fill(~aligned.present, 0.0)
+    held = aligned.held
+    lists = held.sum(dim=1, keepdim=True).clamp(min=1)
+    factor = lists if variant == "isr" else (lists if variant == "log_isr" else lists + sigma).log()
+    # Absent documents have rank 0; they get 1 so that no division by 0 reaches the gradient.
+    return factor * list_weights(weights, aligned) * held / (aligned.ranks + (1 - held)).square()
 
 
 def _check(variant: str, sigma: float) -> None:

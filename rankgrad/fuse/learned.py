@@ -13,7 +13,7 @@ from rankgrad.fuse._fit import FusionFit, FusionMetric, fit_fusion
 from rankgrad.fuse._fused import Weights, fuse
 from rankgrad.fuse.align import Aligned
 from rankgrad.fuse.judgements import Judgements
-from rankgrad.fuse.normalise import normalise
+from rankgrad.fuse.normalise import normalise_clean
 from rankgrad.losses import Loss
 from rankgrad.ops import soft_rank
 from rankgrad.types import Ranking
@@ -152,7 +152,7 @@ class LearnedFusion(nn.Module):
         """
         if aligned.scores.shape[1] != self.lists:
             raise InputError(f"rankings: this fusion is of {self.lists} lists, got {aligned.scores.shape[1]}")
-        values = self._values(aligned).masked_fill(~aligned.present, 0.0)
+        values = self._values(aligned) * aligned.held
         return self.weights.to(values.dtype).unsqueeze(1) * values
 
     def forward(self, rankings: Sequence[Ranking]) -> Ranking:
@@ -209,12 +209,12 @@ class LearnedFusion(nn.Module):
         if self.log_temperatures is None:
             ranks = aligned.ranks
         else:
-            scaled = normalise(aligned.scores, aligned.present, method="z_score")
+            scaled = normalise_clean(aligned.scores, aligned.held, method="z_score")
             scaled = scaled / self.log_temperatures.exp().to(scaled.dtype).unsqueeze(1)
             if self.method == "score_sum":
                 return scaled.sigmoid()
             ranks = soft_rank(scaled, temperature=1.0, method="laplace", mask=aligned.present)
-        ranks = ranks.masked_fill(~aligned.present, 1.0)
+        ranks = ranks + (1 - aligned.held)
         if self.persistence_logit is not None:
             persistence = self.persistence_logit.sigmoid().to(ranks.dtype)
             return (1 - persistence) * persistence ** (ranks - 1)

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, get_args
 from torch import Tensor
 
 from rankgrad._checks import InputError
+from rankgrad.fuse.align import as_numbers
 from rankgrad.ops import hard_rank
 from rankgrad.ops._arguments import accumulate, check_positive, real_items
 
@@ -63,25 +64,43 @@ def normalise(
     check_normalisation(method, temperature, clip)
     mask = real_items(scores, mask)
     values = accumulate(scores, "scores").masked_fill(~mask, 0.0)
-    count = mask.sum(dim=-1, keepdim=True).to(values.dtype)
-    if method in ("rank", "quantile"):
-        ranks = hard_rank(values, mask=mask) if ranks is None else ranks
-        if method == "rank":
-            found = 1 - (ranks - 1) / count.clamp(min=1)
-        else:
-            found = ((count - ranks) / (count - 1).clamp(min=1)).masked_fill(count == 1, 0.5)
-        return found.masked_fill(~mask, 0.0)
-    if bool(values.isinf().any()):
+    if ranks is None and method in ("rank", "quantile"):
+        ranks = hard_rank(values, mask=mask)
+    real = as_numbers(mask, values.dtype)
+    return normalise_clean(values, real, method=method, temperature=temperature, clip=clip, ranks=ranks)
+
+
+def normalise_clean(
+    values: Tensor,
+    real: Tensor,
+    *,
+    method: Normalisation,
+    temperature: float | Tensor = 1.0,
+    clip: float | None = None,
+    ranks: Tensor | None = None,
+) -> Tensor:
+    """:func:`normalise` of floating-point scores that are 0 where ``real`` is 0, not 1; ranks are given if needed.
+
+    Raises:
+        InputError: for an infinite score (on all but ranks).
+    """
+    count = real.sum(dim=-1, keepdim=True)
+    if values.shape[-1] == 0:
+        return values
+    if ranks is not None and method == "rank":
+        return (1 - (ranks - 1) / count.clamp(min=1)) * real
+    if ranks is not None and method == "quantile":
+        return ((count - ranks) / (count - 1).clamp(min=1)).masked_fill(count == 1, 0.5) * real
+    largest = values.detach().abs().amax(dim=-1, keepdim=True)
+    if bool(largest.isinf().any()):
         raise InputError('scores: an infinite one has no place on a scale: leave it out, or take "rank" or "quantile"')
     if method == "none":
         return values
     if method == "sigmoid":
-        return (values / temperature).sigmoid().masked_fill(~mask, 0.0)
+        return (values / temperature).sigmoid() * real
     if method in ("min_max", "sum"):
-        found = _above_lowest(values, mask, count, method)
-    else:
-        found = _deviations(values, mask, count, method, clip)
-    return found.masked_fill(~mask, 0.0)
+        return _above_lowest(values, real, count, largest, method) * real
+    return _deviations(values, real, count, largest, method, clip) * real
 
 
 def check_normalisation(method: str, temperature: float | Tensor = 1.0, clip: float | None = None) -> None:
@@ -102,25 +121,30 @@ quantile, sigmoid, got 'max'
         check_positive(clip, "clip")
 
 
-def _above_lowest(values: Tensor, mask: Tensor, count: Tensor, method: str) -> Tensor:
-    if values.shape[-1] == 0:
-        return values
-    lowest = values.masked_fill(~mask, float("inf")).amin(dim=-1, keepdim=True).masked_fill(count == 0, 0.0)
-    above = (values - lowest).masked_fill(~mask, 0.0)
+def lowest_of(values: Tensor, real: Tensor, largest: Tensor) -> Tensor:
+    """The least real value of each list, ``[..., 1]``; ``largest`` is what no absolute value exceeds."""
+    # What is masked counts as the largest.
+    return (values + (1 - real) * largest).amin(dim=-1, keepdim=True)
+
+
+def _above_lowest(values: Tensor, real: Tensor, count: Tensor, largest: Tensor, method: str) -> Tensor:
+    above = (values - lowest_of(values, real, largest)) * real
     whole = above.amax(dim=-1, keepdim=True) if method == "min_max" else above.sum(dim=-1, keepdim=True)
-    flat = 1.0 if method == "min_max" else 1 / count.clamp(min=1)
-    return (above / whole.masked_fill(whole == 0, 1.0)).where(whole > 0, flat)
+    flat = whole == 0
+    equal = as_numbers(flat, values.dtype)
+    share = equal if method == "min_max" else equal / count.clamp(min=1)
+    return above / whole.masked_fill(flat, 1.0) * (1 - equal) + share
 
 
-def _deviations(values: Tensor, mask: Tensor, count: Tensor, method: str, clip: float | None) -> Tensor:
+def _deviations(
+    values: Tensor, real: Tensor, count: Tensor, largest: Tensor, method: str, clip: float | None
+) -> Tensor:
     divisor = count if method == "z_score" else count - 1
-    distance = (values - values.sum(dim=-1, keepdim=True) / count.clamp(min=1)).masked_fill(~mask, 0.0)
+    distance = (values - values.sum(dim=-1, keepdim=True) / count.clamp(min=1)) * real
     variance = distance.square().sum(dim=-1, keepdim=True) / divisor.clamp(min=1)
     # Equal scores whose mean rounds have a spread of rounding errors, which must not become whole deviations.
-    largest = values.detach().abs().amax(dim=-1, keepdim=True) if values.shape[-1] else variance
     flat = variance <= (largest * _ROUNDING).square()
-    scaled = distance / variance.masked_fill(flat, 1.0).sqrt()
-    scaled = scaled.masked_fill(flat, 0.0)
+    scaled = distance / variance.masked_fill(flat, 1.0).sqrt() * (1 - as_numbers(flat, values.dtype))
     if method == "three_sigma":
         return (scaled + 3) / 6
     return scaled if clip is None else scaled.clamp(-clip, clip)

@@ -83,9 +83,10 @@ class RankBiasedCentroids(nn.Module):
 
 
 def _terms(aligned: Aligned, *, persistence: float | Tensor, weights: Weights) -> Tensor:
-    ranks = aligned.ranks.masked_fill(~aligned.present, 1.0)
-    decayed = (1 - persistence) * persistence ** (ranks - 1)
-    return (list_weights(weights, aligned) * decayed).masked_fill(~aligned.present, 0.0)
+    held = aligned.held
+    # Absent documents have rank 0, and so an exponent of 0.
+    decayed = (1 - persistence) * persistence ** (aligned.ranks - held)
+    return list_weights(weights, aligned) * decayed * held
 
 
 def _check(persistence: float | Tensor) -> None:

@@ -90,9 +90,9 @@ class ReciprocalRankFusion(nn.Module):
 
 
 def _terms(aligned: Aligned, *, k: float | Tensor, weights: Weights, first_rank: int) -> Tensor:
-    # Absent documents get rank 1 so that no division by 0 reaches the gradient.
-    ranks = aligned.ranks.masked_fill(~aligned.present, 1.0)
-    return (list_weights(weights, aligned) / (ranks + (k + first_rank - 1))).masked_fill(~aligned.present, 0.0)
+    held = aligned.held
+    # Absent documents have rank 0; they get 1 so that no division by 0 reaches the gradient.
+    return list_weights(weights, aligned) * held / (aligned.ranks + (1 - held) + (k + first_rank - 1))
 
 
 def _check(k: float | Tensor, first_rank: int) -> None:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from rankgrad._checks import InputError
 from rankgrad.fuse._fused import Weights, fuse, list_weights
-from rankgrad.fuse.align import Aligned
-from rankgrad.fuse.normalise import Normalisation, check_normalisation, normalise
-from rankgrad.fuse.voting import middle_ones
+from rankgrad.fuse.align import Aligned, as_numbers
+from rankgrad.fuse.normalise import Normalisation, check_normalisation, lowest_of, normalise_clean
+from rankgrad.fuse.voting import beyond_others, middle_ones
 from rankgrad.ops import RankFunction
 from rankgrad.types import Ranking
 
@@ -133,35 +133,34 @@ def _terms(
     temperature: float,
     clip: float | None,
 ) -> Tensor:
-    present = aligned.present
-    values = normalise(
-        aligned.scores, present, method=normalisation, temperature=temperature, clip=clip, ranks=aligned.ranks
+    held = aligned.held
+    values = normalise_clean(
+        aligned.scores, held, method=normalisation, temperature=temperature, clip=clip, ranks=aligned.ranks
     )
     if missing == "lowest" and values.shape[2]:
-        lowest = values.masked_fill(~present, torch.inf).amin(dim=2, keepdim=True)
-        # A list without documents has no lowest score and says nothing.
-        values = values.where(present, lowest.masked_fill(lowest.isinf(), 0.0))
-        values = values.masked_fill(~aligned.mask.unsqueeze(1), 0.0)
+        lowest = lowest_of(values, held, values.detach().abs().amax(dim=2, keepdim=True))
+        # Absent values are 0, and so is the lowest of a list without documents, which says nothing.
+        values = values + lowest * (as_numbers(aligned.mask, held.dtype).unsqueeze(1) - held)
     values = list_weights(weights, aligned) * values
     if combine == "sum":
         return values
     if combine == "med":
-        return middle_ones(values, present)
+        return middle_ones(values, held)
     if combine in ("max", "min"):
-        return _extreme(values, present, largest=combine == "max")
-    held = present.sum(dim=1, keepdim=True).clamp(min=1).to(values.dtype)
-    return values * held if combine == "mnz" else values / held
+        return _extreme(values, held, largest=combine == "max")
+    lists = held.sum(dim=1, keepdim=True).clamp(min=1)
+    return values * lists if combine == "mnz" else values / lists
 
 
-def _extreme(values: Tensor, present: Tensor, *, largest: bool) -> Tensor:
+def _extreme(values: Tensor, held: Tensor, *, largest: bool) -> Tensor:
     """The largest or least value over the lists in its place, of equal ones in the first list."""
-    signed = (values.detach() if largest else -values.detach()).masked_fill(~present, -torch.inf)
-    best, chosen = signed[:, 0], torch.zeros_like(signed[:, 0], dtype=torch.int64)
-    for place in range(1, signed.shape[1]):
-        better = signed[:, place] > best
-        best, chosen = signed[:, place].where(better, best), chosen.masked_fill(better, place)
-    lists = torch.arange(values.shape[1], device=values.device).unsqueeze(1)
-    return values.masked_fill(lists != chosen.unsqueeze(1), 0.0)
+    signed = beyond_others(-values.detach() if largest else values.detach(), held)
+    best = as_numbers(signed == signed.amin(dim=1, keepdim=True), values.dtype)
+    free, chosen = torch.ones_like(best[:, 0]), []
+    for place in range(best.shape[1]):
+        chosen.append(best[:, place] * free)
+        free = free - chosen[-1]
+    return values * torch.stack(chosen, dim=1)
 
 
 def _check(combine: str, normalisation: str, missing: str, temperature: float, clip: float | None) -> None:

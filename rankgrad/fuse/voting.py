@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from rankgrad.fuse._fused import Weights, fuse, list_weights
-from rankgrad.fuse.align import Aligned
+from rankgrad.fuse.align import Aligned, as_numbers
 from rankgrad.types import Ranking
+
+# Up to so many lists, values are compared pair by pair in place of sorting them.
+_COMPARED = 16
 
 
 def borda_fusion(rankings: Sequence[Ranking], *, weights: Weights = None) -> Ranking:
@@ -111,40 +115,62 @@ class MedianRankFusion(nn.Module):
         return fuse(rankings, self.contributions)
 
 
-def middle_ones(values: Tensor, present: Tensor) -> Tensor:
+def middle_ones(values: Tensor, held: Tensor) -> Tensor:
     """The median over lists as its parts: half of each of the two middle values, in the places they come from.
 
     Args:
         values: finite.
-        present: which lists count.
+        held: 1 for a list that counts, else 0.
 
     Shape:
-        values, present ``[queries, lists, documents]`` -> the same.
+        values, held ``[queries, lists, documents]`` -> the same.
 
     Example:
         >>> import torch
-        >>> middle_ones(torch.tensor([[[5.0], [1.0], [3.0]]]), torch.ones(1, 3, 1, dtype=torch.bool)).flatten()
+        >>> middle_ones(torch.tensor([[[5.0], [1.0], [3.0]]]), torch.ones(1, 3, 1)).flatten()
         tensor([0., 0., 3.])
     """
-    ordered = values.detach().masked_fill(~present, float("inf"))
-    order = ordered.argsort(dim=1, stable=True)
-    count = present.sum(dim=1, keepdim=True)
-    halves = values.new_zeros(values.shape)
-    for place in ((count - 1).clamp(min=0) // 2, count // 2):
-        chosen = order.gather(1, place.clamp(max=values.shape[1] - 1))
-        halves = halves.scatter_add(1, chosen, values.gather(1, chosen) / 2)
-    return halves.masked_fill(count == 0, 0.0)
+    places = _places(beyond_others(values.detach(), held))
+    count = held.sum(dim=1, keepdim=True)
+    low, high = ((count - 1).clamp(min=0) / 2).floor(), (count / 2).floor()
+    shares = sum(as_numbers(places == place, values.dtype) for place in (low, high)) / 2
+    return values * (shares * held)
+
+
+def beyond_others(values: Tensor, held: Tensor) -> Tensor:
+    """The values of lists that do not count made greater than all others."""
+    if not values.numel():
+        return values
+    largest = values.abs().amax() * 3 + 1
+    return values + (1 - held) * largest.clamp(max=torch.finfo(values.dtype).max)
+
+
+def _places(values: Tensor) -> Tensor:
+    """Each list's place, from 0, when the lists of a document are sorted by value, among equals by list."""
+    lists = values.shape[1]
+    if lists > _COMPARED:
+        order = values.argsort(dim=1, stable=True)
+        along = torch.arange(lists, dtype=values.dtype, device=values.device).view(1, -1, 1)
+        return torch.empty_like(values).scatter_(1, order, along.expand_as(values).contiguous())
+    places = [values.new_zeros(values[:, 0].shape) for _ in range(lists)]
+    for one in range(lists):
+        for other in range(one + 1, lists):
+            before = as_numbers(values[:, one] <= values[:, other], values.dtype)
+            places[other] += before
+            places[one] += 1 - before
+    return torch.stack(places, dim=1)
 
 
 def _borda(aligned: Aligned, *, weights: Weights) -> Tensor:
-    candidates = aligned.mask.sum(dim=1).to(aligned.ranks.dtype)[:, None, None]
-    left = (candidates - aligned.present.sum(dim=2, keepdim=True) + 1) / 2
-    points = (candidates - aligned.ranks + 1).where(aligned.present, left)
-    return (list_weights(weights, aligned) * points).masked_fill(~aligned.mask.unsqueeze(1), 0.0)
+    real, held = as_numbers(aligned.mask, aligned.ranks.dtype), aligned.held
+    candidates = real.sum(dim=1)[:, None, None]
+    left = (candidates - held.sum(dim=2, keepdim=True) + 1) / 2
+    points = (candidates - aligned.ranks + 1) * held + left * (1 - held)
+    return list_weights(weights, aligned) * points * real.unsqueeze(1)
 
 
 def _median_rank(aligned: Aligned) -> Tensor:
-    beyond = aligned.present.sum(dim=2, keepdim=True).to(aligned.ranks.dtype) + 1
-    return -middle_ones(
-        aligned.ranks.where(aligned.present, beyond), aligned.mask.unsqueeze(1).expand_as(aligned.ranks)
-    )
+    held = aligned.held
+    beyond = held.sum(dim=2, keepdim=True) + 1
+    every = as_numbers(aligned.mask, held.dtype).unsqueeze(1).expand_as(held)
+    return -middle_ones(aligned.ranks + beyond * (1 - held), every)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rankgrad._checks import InputError
 from rankgrad.losses._lists import Lists
+from rankgrad.metrics._order import descending
 from rankgrad.metrics.conventions import Gain, gains
 
 
@@ -31,7 +32,7 @@ def ideal_dcg(gains: Tensor, k: int | None) -> Tensor:
         >>> ideal_dcg(torch.tensor([0.0, 3.0, 1.0]), None)
         tensor([3.6309])
     """
-    best = gains.sort(dim=-1, descending=True).values[..., :k]
+    best = descending(gains, k)
     return (best * discounts(best.shape[-1], best)).sum(dim=-1, keepdim=True)
 
 

@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 
 from rankgrad._checks import InputError
 from rankgrad.losses._lists import Lists, bounded
+from rankgrad.ops._order import stable_order
 from rankgrad.ops.scans import reverse_logcumsumexp
 
 LabelTies: TypeAlias = Literal["together", "lowest_index"]
@@ -43,7 +44,9 @@ def by_labels(lists: Lists, temperature: float = 1.0) -> Ordered:
     """Sort scores over ``temperature`` by labels; the lower index first among equal ones."""
     # Labels of -inf are no lower than the lowest number, so that masked items still come after them.
     keys = lists.labels.detach().clamp(min=torch.finfo(lists.labels.dtype).min)
-    labels, order = keys.masked_fill(~lists.mask, float("-inf")).sort(dim=-1, descending=True, stable=True)
+    keys = keys.masked_fill(~lists.mask, float("-inf"))
+    order = stable_order(keys, descending=True)
+    labels = keys.gather(-1, order)
     real = labels != float("-inf")
     scores = bounded(lists.scores).gather(-1, order)
     scores = scores if temperature == 1 else scores / temperature

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rankgrad._checks import InputError
 from rankgrad.losses._gains import check_cut, gains_of, normalised
-from rankgrad.losses._lists import lower_counts, prepare, reduce_lists
+from rankgrad.losses._lists import labels_differ, prepare, reduce_lists
 from rankgrad.metrics.conventions import Gain
 from rankgrad.ops import hard_rank
 from rankgrad.ops._arguments import check_positive
@@ -91,7 +91,7 @@ def lambda_loss(
             keys = keys / (1 + hard_rank(lists.scores, mask=lists.mask)).clamp(min=2.0).log2()
         keys, amounts, options = lists.weighted(keys), None, PairOptions(pairs="each", k=k or 0)
     else:
-        counts = lower_counts(keys, lists.mask).sum(dim=-1) > 0
+        counts = labels_differ(lists._replace(labels=keys))
         swap = 1.0 if weighting in ("lambda_rank", "ndcg_loss2++") else 0.0
         gap = {"ndcg_loss2": 1.0, "ndcg_loss2++": mu}.get(weighting, 0.0)
         amounts, options = lists.weights, PairOptions(pairs="difference", swap=swap, gap=gap, k=k or 0)

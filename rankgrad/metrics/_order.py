@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rankgrad.ops._order import readable as readable
+
 
 def ranked_order(
     scores: Tensor, mask: Tensor | None, tie_order: Tensor | None = None, *, first: int | None = None
@@ -47,13 +49,6 @@ def descending(values: Tensor, first: int | None = None) -> Tensor:
         rising = torch.from_numpy(np.sort(values.numpy(), axis=-1))
         return rising[..., max(0, rising.shape[-1] - first) if first else 0 :].flip(-1)
     return values.sort(dim=-1, descending=True).values[..., :first]
-
-
-def readable(x: Tensor) -> bool:
-    """Do the numbers of ``x`` lie in this process' memory: on the CPU, not fake, not traced, not under a transform?"""
-    if x.device.type != "cpu" or type(x) not in (Tensor, torch.nn.Parameter) or torch.compiler.is_compiling():
-        return False
-    return not (torch.onnx.is_in_onnx_export() or torch._C._functorch.is_functorch_wrapped_tensor(x))  # type: ignore[attr-defined]
 
 
 def _by_keys(scores: Tensor, mask: Tensor | None, first: int | None) -> Tensor:

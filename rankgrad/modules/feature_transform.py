@@ -72,9 +72,9 @@ class FeatureTransform(nn.Module):
         self._check(rows)
         if rows.dim() != 2 or not rows.shape[0]:
             raise InputError(f"rows: expected at least one row [rows, {self.features}], got {list(rows.shape)}")
-        rows = rows.double()
-        rows = rows.sign() * rows.abs().log1p() if self.kind.startswith("log1p") else rows
         if self.kind.endswith("standardise"):
+            rows = rows.double()
+            rows = rows.sign() * rows.abs().log1p() if self.kind.startswith("log1p") else rows
             rows = rows.where(rows.isfinite(), float("nan"))
             mean = rows.nanmean(dim=0).nan_to_num()
             variance = (rows - mean).square().nanmean(dim=0).nan_to_num()
@@ -83,9 +83,7 @@ class FeatureTransform(nn.Module):
             self.mean.copy_(mean)
             self.deviation.copy_(variance.sqrt().where(varies, float("inf")))
         elif self.kind == "quantile":
-            shares = torch.linspace(0, 1, self.quantiles, dtype=torch.float64)
-            finite = rows.where(rows.isfinite(), float("nan"))
-            self.knots.copy_(finite.nanquantile(shares, dim=0).nan_to_num())
+            self.knots.copy_(torch.stack([_quantiles(column, self.quantiles) for column in rows.unbind(1)], dim=1))
             # A step of no width is no slope; the place of its tied values is the middle of what they share.
             self.rises.copy_(2.0 * (self.knots.diff(dim=0) > 0).float())
             self.rises.div_(self.rises.sum(dim=0).clamp(min=1e-30) / 2.0)
@@ -121,6 +119,24 @@ class FeatureTransform(nn.Module):
     def _check(self, x: Tensor) -> None:
         if x.dim() == 0 or x.shape[-1] != self.features:
             raise InputError(f"features: expected [..., {self.features}], got {list(x.shape)}")
+
+
+def _quantiles(values: Tensor, count: int) -> Tensor:
+    """The least and largest finite value and evenly spread quantiles between them; zeros where there is none.
+
+    ``torch.nanquantile`` takes no more than 2^24 values.
+
+    Example:
+        >>> _quantiles(torch.tensor([4.0, float("nan"), 0.0, 1.0]), 5)
+        tensor([0.0000, 0.5000, 1.0000, 2.5000, 4.0000], dtype=torch.float64)
+    """
+    shares = torch.linspace(0, 1, count, dtype=torch.float64, device=values.device)
+    ordered = values[values.isfinite()].sort().values
+    if not len(ordered):
+        return torch.zeros_like(shares)
+    places = shares * (len(ordered) - 1)
+    low, high = (ordered[place.long()].double() for place in (places.floor(), places.ceil()))
+    return low.lerp(high, places.frac())
 
 
 def _log1p(x: Tensor) -> Tensor:

@@ -200,6 +200,19 @@ def test_equal_scores_come_in_order_of_ids(as_dict: Callable[..., dict[int, floa
     assert ScoreFusion(normalisation="none")([level]).ids.tolist() == [[3, 5, 8]]
 
 
+@pytest.mark.parametrize("first", [10**6, 10**12])
+def test_ids_may_lie_far_apart(first: int) -> None:
+    """Few ids are found by a table, others by sorting them in 32 or 64 bits."""
+    rankings = drawn(4, 3, 6, 9, seed=4)
+    near, far = (
+        ReciprocalRankFusion()([one._replace(ids=one.ids * step + start) for one in rankings])
+        for step, start in ((1, 0), (3, first))
+    )
+    assert torch.equal(far.ids[far.mask], near.ids[near.mask] * 3 + first)
+    assert torch.equal(far.mask, near.mask)
+    assert torch.equal(far.scores, near.scores)
+
+
 def test_one_list_keeps_its_order() -> None:
     (one,) = drawn(4, 1, 7, 9, seed=3)
     for fusion in (ReciprocalRankFusion(), BordaFusion(), CopelandFusion(), ScoreFusion(), MedianRankFusion()):

@@ -51,6 +51,20 @@ def test_quantiles_are_shares_of_the_training_rows() -> None:
     assert_close(transform(x.unsqueeze(1)).squeeze(1), torch.tensor([-1.0, -1.0, -0.5, -0.25, 0.5, 1.0, 1.0]))
 
 
+def test_quantiles_of_random_and_of_many_rows() -> None:
+    """``torch.nanquantile`` gives the same, of up to 2^24 rows."""
+    few = torch.randn(501, 2)
+    few[::7] = float("nan")
+    transform = FeatureTransform(2, kind="quantile", quantiles=13)
+    transform.fit(few)
+    assert_close(transform.knots, few.double().nanquantile(torch.linspace(0, 1, 13).double(), dim=0).float())
+    many = torch.ones(2**24 + 3, 1, dtype=torch.float16)
+    many[: 2**23 + 1] = 0.0
+    transform = FeatureTransform(1, kind="quantile", quantiles=4)
+    transform.fit(many)
+    assert transform.knots.flatten().tolist() == [0.0, 0.0, 1.0, 1.0]
+
+
 def test_logarithm_keeps_the_sign() -> None:
     seen = FeatureTransform(1, kind="log1p")(torch.tensor([[-3.0], [0.0], [7.0]])).squeeze(1)
     assert_close(seen, torch.tensor([-4.0, 1.0, 8.0]).abs().log() * torch.tensor([-1.0, 0.0, 1.0]))

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from rankgrad._checks import InputError
 from rankgrad.modules import SoftRank
 from rankgrad.ops import soft_rank
-from rankgrad.ops.pairwise_rank import cpu, launch, library
+from rankgrad.ops.pairwise_rank import cpu, interpolated, launch, library
 
 pytest.importorskip("triton")
 # The interpreter says when an exponential becomes infinite, as it should where a sigmoid is 0.
@@ -26,7 +26,9 @@ every_path = pytest.mark.parametrize("backend", ["triton", "auto"])
 
 @pytest.fixture(params=["one block", "blocks of 8", "blocks of 8 in small tiles"])
 def small_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut lists of a test's size as the CPU cuts long ones."""
+    """Cut lists of a test's size as the CPU cuts long ones; no polynomial takes their place."""
+    monkeypatch.setattr(interpolated, "_ITEMS_A_TERM", 1 << 20)
+    monkeypatch.setattr(cpu, "_FEW_PAIRS", 0)
     if request.param != "one block":
         monkeypatch.setattr(cpu, "_block", lambda count, n: -(-n // -(-n // 8)))
     if request.param.endswith("tiles"):
@@ -88,6 +90,29 @@ def test_sorted_blocks_agree_with_the_definition(
 def test_long_lists_on_a_cpu(shape: tuple[int, ...], temperature: float) -> None:
     x, mask = torch.randn(shape), torch.rand(shape) < 0.9
     check(x, mask, "auto", temperature=temperature)
+
+
+@pytest.mark.parametrize("tile", [1 << 19, 900], ids=["whole lists", "stretches of them"])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("temperature", [0.7, 4.0, 1e5])
+def test_polynomials_agree_with_the_definition(
+    monkeypatch: pytest.MonkeyPatch, tile: int, masked: bool, temperature: float
+) -> None:
+    monkeypatch.setattr(interpolated, "_TILE_ELEMENTS", tile)
+    x, mask = torch.randn(5, 230) * torch.tensor([[1.0, 0.5, 0.0, 1.0, 1.0]]).T + 1e3, torch.rand(5, 230) < 0.8
+    mask[3] = False
+    assert interpolated.choose(x, mask, temperature) is not None
+    check(
+        x.masked_fill(~mask, float("nan")) if masked else x, mask if masked else None, "auto", temperature=temperature
+    )
+
+
+def test_wide_or_short_lists_take_no_polynomial() -> None:
+    x = torch.randn(2, 400)
+    assert interpolated.choose(x, None, 0.7) is not None
+    x[0, 0] = float("inf")
+    for refused in (x, torch.randn(2, 400) * 50, torch.randn(2, 20), torch.randn(2, 400).double()):
+        assert interpolated.choose(refused, None, 0.7) is None
 
 
 @every_path

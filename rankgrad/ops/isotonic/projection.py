@@ -114,7 +114,8 @@ def _is_whole(path: Implementation, values: Tensor) -> bool:
 
 def _whole(values: Tensor, mask: Tensor, temperature: float, *, ranks: bool, logarithmic: bool) -> Tensor:
     lists, flags = as_lists(values), as_lists(mask)
-    return projection_library.projection_op(lists, flags, temperature, ranks, logarithmic)[0].view(values.shape)
+    found = projection_library.projection(lists, flags, temperature, ranks=ranks, logarithmic=logarithmic)
+    return found.view(values.shape)
 
 
 def _descending(x: Tensor, mask: Tensor, path: Implementation) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
+from rankgrad.ops._order import readable
 from rankgrad.ops.isotonic import cpu_projection
 from rankgrad.ops.isotonic.cpu_projection import Projection
 
@@ -59,3 +61,28 @@ def _backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
 
 
 projection_op.register_autograd(_backward, setup_context=_setup)
+
+
+class _Eager(torch.autograd.Function):
+    """The operator without its bookkeeping, which for short lists takes longer than the work."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, mask: Tensor, temperature: float, ranks: bool, logarithmic: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        found = cpu_projection.forward(x, mask, Projection(temperature, ranks, logarithmic))
+        _setup(ctx, (x, mask, temperature, ranks, logarithmic), found)
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        x, mask, result, places, begins = ctx.saved_tensors
+        found = cpu_projection.backward(gradient, x, mask, result, places, begins, Projection(*ctx.options))
+        return found, None, None, None, None
+
+
+def projection(x: Tensor, mask: Tensor, temperature: float, *, ranks: bool, logarithmic: bool) -> Tensor:
+    """The projection ``[lists, items]`` by its shortest way."""
+    run = _Eager.apply if readable(x) else projection_op
+    return run(x, mask, temperature, ranks, logarithmic)[0]

@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from rankgrad.ops._arguments import accumulate, as_lists
 from rankgrad.ops._dispatch import Backend, resolve_backend
+from rankgrad.ops._order import readable
 from rankgrad.ops.pairwise_loss import launch, reference, tiled
 from rankgrad.ops.pairwise_loss.reference import PairOptions
 
@@ -65,6 +67,30 @@ def _backward(ctx: Any, upstream: Tensor, _: Tensor) -> tuple[Tensor | None, ...
 pairwise_loss_op.register_autograd(_backward, setup_context=_setup)
 
 
+class _Eager(torch.autograd.Function):
+    """The operator on a CPU without its bookkeeping, which for short lists takes longer than the work."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        scores: Tensor,
+        keys: Tensor,
+        mask: Tensor | None,
+        weights: Tensor | None,
+        options: PairOptions,
+        gradient: bool,
+    ) -> Tensor:
+        values, slopes = tiled.losses(scores, keys, mask, weights, options, gradient=gradient)
+        ctx.save_for_backward(slopes)
+        return values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        (slopes,) = ctx.saved_tensors
+        return upstream.unsqueeze(1) * slopes, None, None, None, None, None
+
+
 def pairwise_losses(
     scores: Tensor,
     keys: Tensor,
@@ -112,5 +138,9 @@ def pairwise_losses(
     gradient = torch.is_grad_enabled() and scores.requires_grad
     mask, weights = (None if x is None else as_lists(x.detach()) for x in (mask, weights))
     weights = None if weights is None else weights.to(scores.dtype)
-    values, _ = pairwise_loss_op(as_lists(scores), as_lists(keys), mask, weights, *options, gradient, path == "triton")
+    operands = as_lists(scores), as_lists(keys), mask, weights
+    if path == "tiled" and readable(scores):
+        values: Tensor = _Eager.apply(*operands, options, gradient)
+    else:
+        values, _ = pairwise_loss_op(*operands, *options, gradient, path == "triton")
     return values.view(scores.shape[:-1])

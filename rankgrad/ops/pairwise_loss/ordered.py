@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rankgrad.ops._order import stable_order
 from rankgrad.ops.pairwise_loss.reference import bound
 
 
@@ -26,7 +27,8 @@ def sort(scores: Tensor, keys: Tensor, mask: Tensor | None, weights: Tensor | No
     bounded = scores.nan_to_num(nan=0.0).clamp(-limit, limit)
     if mask is not None:
         bounded, keys = bounded.masked_fill(~mask, float("-inf")), keys.masked_fill(~mask, 0.0)
-    ordered, order = bounded.sort(dim=-1, descending=True, stable=True)
+    order = stable_order(bounded, descending=True)
+    ordered = bounded.gather(1, order)
     real = ordered.isfinite().to(scores.dtype)
     # What is masked stands where the lowest item does, which keeps every difference finite.
     last = real.sum(dim=1, keepdim=True).long().sub_(1).clamp_(min=0)

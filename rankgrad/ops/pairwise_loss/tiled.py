@@ -82,8 +82,10 @@ def _add_tile(
         pull = torch.addcmul(wrong, both, inside.sign(), value=-1) if wanted else wrong
         costs = inside.mul_(both).addcmul_(wrong, below.neg_().add_(options.margin))
     else:
-        costs = below.exp().log1p_().mul_(both).addcmul_(wrong, below, value=-1)
-        pull = wrong.addcmul_(both, below.sigmoid_(), value=-1) if wanted else wrong
+        exponential = below.exp()
+        costs = exponential.log1p().mul_(both).addcmul_(wrong, below, value=-1)
+        # The sigmoid of both signs without another exponential.
+        pull = wrong.addcmul_(both, exponential.div_(exponential + 1), value=-1) if wanted else wrong
     values[some] += torch.bmm(real, costs.transpose(1, 2)).sum(dim=(1, 2))
     if wanted:
         slopes[some, near] += torch.bmm(real, pull.transpose(1, 2)).squeeze(1)

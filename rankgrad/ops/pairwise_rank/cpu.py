@@ -12,10 +12,14 @@ import torch
 from torch import Tensor
 
 from rankgrad.ops._arguments import accumulate, full_precision
+from rankgrad.ops._order import stable_order
+from rankgrad.ops.pairwise_rank import interpolated, reference
 from rankgrad.ops.pairwise_rank.reference import bound
 
 _BLOCK, _BLOCK_OF_FEW, _FEW = 64, 256, 4
 _TILE_ELEMENTS = 1 << 19
+# So few pairs are done before lists would be sorted.
+_FEW_PAIRS = 1 << 15
 # (differences over temperature from which a sigmoid is 0 or 1, what exponents are cut to so that squares stay normal)
 _LIMITS = {torch.float32: (24.0, 40.0), torch.float64: (44.0, 80.0)}
 
@@ -45,6 +49,12 @@ def forward(values: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
     wide = accumulate(values, "values")
     if not wide.numel():
         return torch.empty_like(wide, memory_format=torch.contiguous_format)
+    if wide.numel() * wide.shape[1] <= _FEW_PAIRS:
+        return reference.ranks(wide, mask, temperature)
+    smooth = interpolated.choose(wide, mask, temperature)
+    if smooth is not None:
+        with full_precision(values.device):
+            return _finish(interpolated.forward(smooth).to(wide.dtype), wide, mask)
     lists = _sort(wide, mask)
     ranks = torch.empty_like(lists.values)
     with full_precision(values.device):
@@ -66,7 +76,15 @@ def backward(values: Tensor, mask: Tensor | None, temperature: float, gradients:
     """The gradient of the values, in their dtype."""
     if not values.numel():
         return torch.empty_like(values, memory_format=torch.contiguous_format)
-    wide = accumulate(values, "values")
+    wide, dtype = accumulate(values, "values"), values.dtype
+    if wide.numel() * wide.shape[1] <= _FEW_PAIRS:
+        return _finished_gradient(_pulls_of_few(wide, mask, temperature, gradients), wide, mask, temperature).to(dtype)
+    smooth = interpolated.choose(wide, mask, temperature)
+    if smooth is not None:
+        given = gradients.double() if mask is None else gradients.double().masked_fill(~mask, 0.0)
+        with full_precision(values.device):
+            pulls = interpolated.backward(smooth, given)
+        return _finished_gradient(pulls, wide, mask, temperature).to(dtype)
     lists = _sort(wide, mask)
     upstream = torch.zeros_like(lists.values)
     upstream[:, : values.shape[1]] = gradients.gather(1, lists.order)
@@ -86,8 +104,19 @@ def backward(values: Tensor, mask: Tensor | None, temperature: float, gradients:
             result[strip.lists, strip.near] += strip.near_factor * (sums[:, 0] - near * sums[:, 1])
             sums = torch.bmm(near_weights, square)
             result[strip.lists, strip.far] += strip.far_factor * (sums[:, 0] - far * sums[:, 1])
-    found = _finish(_unsort(result, lists) / temperature, wide, mask)
-    return found.masked_fill_(wide.abs() > bound(wide.dtype), 0.0).to(values.dtype)
+    return _finished_gradient(_unsort(result, lists), wide, mask, temperature).to(dtype)
+
+
+def _pulls_of_few(values: Tensor, mask: Tensor | None, temperature: float, upstream: Tensor) -> Tensor:
+    """``sum_j slope_ij (upstream_j - upstream_i)`` over the real items of a list, ``[lists, n]``."""
+    limit = bound(values.dtype)
+    keys = values.nan_to_num(nan=0.0).clamp_(-limit, limit)
+    if mask is not None:
+        keys, upstream = keys.masked_fill_(~mask, 0.0), upstream.masked_fill(~mask, 0.0)
+    # Of both sigmoids of a pair the smaller one: 1 - sigmoid of the larger would lose its digits.
+    share = (keys.unsqueeze(1) - keys.unsqueeze(2)).abs_().div_(-temperature).sigmoid_()
+    pulls = share.addcmul_(share, share, value=-1).mul_(upstream.unsqueeze(1) - upstream.unsqueeze(2))
+    return (pulls if mask is None else pulls.masked_fill_(~mask.unsqueeze(1), 0.0)).sum(dim=2)
 
 
 def _sort(values: Tensor, mask: Tensor | None) -> _Sorted:
@@ -99,7 +128,8 @@ def _sort(values: Tensor, mask: Tensor | None) -> _Sorted:
     keys = values.nan_to_num(nan=0.0).clamp_(-limit, limit)
     if mask is not None:
         keys.masked_fill_(~mask, float("-inf"))
-    ordered, order = keys.sort(dim=-1, descending=True)
+    order = stable_order(keys, descending=True)
+    ordered = keys.gather(1, order)
     real = torch.zeros((count, blocks * block), dtype=values.dtype, device=values.device)
     real[:, :n] = ordered.isfinite()
     # Places without an item repeat the lowest one, so that they do not make a block wide.
@@ -128,6 +158,12 @@ def _finish(result: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
     unknown = values.isnan() if mask is None else values.isnan() & mask
     result.masked_fill_(unknown.any(dim=1, keepdim=True), float("nan"))
     return result if mask is None else result.masked_fill_(~mask, 0.0)
+
+
+def _finished_gradient(pulls: Tensor, values: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
+    """The same for a gradient; infinite values take none."""
+    found = _finish((pulls / temperature).to(values.dtype), values, mask)
+    return found.masked_fill_(values.abs() > bound(values.dtype), 0.0)
 
 
 def _chunks(lists: _Sorted) -> Iterator[slice]:

@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from rankgrad.ops._arguments import accumulation_dtype, as_lists
 from rankgrad.ops._dispatch import Implementation
+from rankgrad.ops._order import readable
 from rankgrad.ops.pairwise_rank import cpu, launch, reference
 
 # Beyond these the temperature or its inverse would leave float32; differences are long all saturated, or all zero.
@@ -52,6 +54,22 @@ def _backward(ctx: Any, gradients: Tensor) -> tuple[Tensor | None, ...]:
 pairwise_rank_op.register_autograd(_backward, setup_context=_setup)
 
 
+class _Eager(torch.autograd.Function):
+    """The operator on a CPU without its bookkeeping, which for short lists takes longer than the work."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
+        ctx.save_for_backward(values, mask)
+        ctx.temperature = temperature
+        return cpu.forward(values, mask, temperature)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor | None, ...]:
+        values, mask = ctx.saved_tensors
+        return cpu.backward(values, mask, ctx.temperature, gradients), None, None
+
+
 def ranks(values: Tensor, mask: Tensor | None, temperature: float, *, implementation: Implementation) -> Tensor:
     """``0.5 + sum_{j real} sigmoid((x_j - x_i) / temperature)`` of each list: rank 1 = highest, 0 where masked.
 
@@ -77,6 +95,8 @@ def ranks(values: Tensor, mask: Tensor | None, temperature: float, *, implementa
     triton = implementation == "triton"
     shape, values = values.shape, as_lists(values)
     mask = None if mask is None else as_lists(mask)
+    if not triton and readable(values):
+        return _Eager.apply(values, mask, temperature).view(shape)
     tracing = torch.compiler.is_compiling() or values.device.type == "meta"
     if not (tracing or (torch.is_grad_enabled() and values.requires_grad)):
         # Nothing to differentiate and nothing to trace: the operator's bookkeeping would be time lost.

@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from rankgrad.ops._arguments import accumulation_dtype
+from rankgrad.ops._order import readable
 from rankgrad.ops.maxsim.problem import check_offsets
 from rankgrad.ops.scans import cpu, launch
 
@@ -44,6 +46,29 @@ def _backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
 
 
 reverse_logcumsumexp_op.register_autograd(_backward, setup_context=_setup)
+
+
+class _Eager(torch.autograd.Function):
+    """The operator on a CPU without its bookkeeping, which for short lists takes longer than the work."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        sums = cpu.forward(x)
+        ctx.save_for_backward(x, sums)
+        return sums
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> Tensor:
+        x, sums = ctx.saved_tensors
+        return cpu.backward(x, sums, upstream)
+
+
+def reverse_logcumsumexp(x: Tensor, triton: bool) -> Tensor:
+    """The operator by its shortest way."""
+    if triton or not x.numel() or not readable(x):
+        return reverse_logcumsumexp_op(x, triton)
+    return _Eager.apply(x)
 
 
 @torch.library.custom_op("rankgrad::segment_sum", mutates_args=())

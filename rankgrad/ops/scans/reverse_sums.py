@@ -53,5 +53,5 @@ def reverse_logcumsumexp(x: Tensor, *, mask: Tensor | None = None, backend: Back
         result = reference.reverse_logcumsumexp(accumulate(x, "x"))
     else:
         lists = x.unsqueeze(0).flatten(0, -2)
-        result = library.reverse_logcumsumexp_op(lists, path == "triton").view(x.shape)
+        result = library.reverse_logcumsumexp(lists, path == "triton").view(x.shape)
     return result if mask is None else result.masked_fill(~real, 0.0)
