@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from torch import nn
 
 from rankgrad._checks import InputError, check_texts
+from rankgrad.pipeline._plain import as_modules
+from rankgrad.pipeline.cut import Cut
 from rankgrad.types import Fusion, Queries, Ranking, Reranker, Retriever
 
 
@@ -16,6 +17,8 @@ class Pipeline(nn.Module):
 
     Every stage takes and gives a :class:`rankgrad.types.Ranking`, and gradients flow through those that carry them.
     Stages are registered: ``parameters()``, ``state_dict()``, ``to()``, ``train()`` and ``eval()`` reach all of them.
+    ``pipeline >> stage`` is the pipeline with one more reranker, ``pipeline[:k]`` the one whose ranking ends after k
+    documents; both share their stages with the pipeline that they are made of.
 
     Args:
         retrievers: a first stage, or several over the same collection.
@@ -37,6 +40,8 @@ class Pipeline(nn.Module):
         ...     return ranking._replace(ids=ranking.ids.flip(1))
         >>> Pipeline(three, rerank=[reverse], k=3)(["a query"]).ids.tolist()
         [[7, 2, 4]]
+        >>> (Pipeline(three, k=3)[:2] >> reverse)(["a query"]).ids.tolist()
+        [[2, 4]]
     """
 
     def __init__(
@@ -55,9 +60,9 @@ class Pipeline(nn.Module):
             raise InputError(f"{len(first)} retrievers give {len(first)} rankings: pass fuse= to make one of them")
         if k < 1:
             raise InputError(f"k={k} retrieves nothing: pass at least 1")
-        self.retrievers = _modules(first)
-        self.fuse = None if fuse is None else _modules([fuse])[0]
-        self.rerank = _modules(rerank)
+        self.retrievers = as_modules(first)
+        self.fuse = None if fuse is None else as_modules([fuse])[0]
+        self.rerank = as_modules(rerank)
         self.k = k
 
     def forward(self, queries: Queries) -> Ranking:
@@ -76,17 +81,16 @@ class Pipeline(nn.Module):
             ranking = reranker(queries, ranking)
         return ranking
 
+    def __rshift__(self, stage: Reranker) -> Pipeline:
+        """This pipeline with one more reranker."""
+        return Pipeline(list(self.retrievers), fuse=self.fuse, rerank=[*self.rerank, stage], k=self.k)
 
-class _Plain(nn.Module):
-    """A stage that is a plain function, in a place for modules."""
+    def __getitem__(self, head: slice) -> Pipeline:
+        """This pipeline with its ranking cut: ``pipeline[:k]``.
 
-    def __init__(self, call: Callable[..., Ranking]) -> None:
-        super().__init__()
-        self.call = call
-
-    def forward(self, *arguments: Any) -> Ranking:
-        return self.call(*arguments)
-
-
-def _modules(stages: Iterable[Callable[..., Ranking]]) -> nn.ModuleList:
-    return nn.ModuleList(stage if isinstance(stage, nn.Module) else _Plain(stage) for stage in stages)
+        Raises:
+            InputError: for any other index.
+        """
+        if not isinstance(head, slice) or head.start is not None or head.step is not None or head.stop is None:
+            raise InputError(f"a pipeline is cut by [:k], the first k documents of its ranking; got {head}")
+        return self >> Cut(head.stop)

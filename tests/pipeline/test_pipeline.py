@@ -71,6 +71,17 @@ def test_stages_are_registered_and_carry_gradients() -> None:
     assert scorer.factor.grad.item() == sum(lengths)
 
 
+def test_stages_are_added_and_rankings_cut() -> None:
+    bm25, length = BM25(DOCUMENTS), CrossEncoderReranker(Length(), DOCUMENTS)
+    first = Pipeline(bm25, k=4)
+    whole = first[:2] >> length
+    expected = length(["red cat"], Ranking(*(field[:, :2] for field in bm25(["red cat"], 4))))
+    assert torch.equal(whole(["red cat"]).ids, expected.ids)
+    assert whole.retrievers[0] is bm25
+    assert whole.rerank[-1] is length
+    assert len(first.rerank) == 0, "the pipeline that it was made of stays as it was"
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -82,6 +93,8 @@ def test_stages_are_registered_and_carry_gradients() -> None:
             "k=100 must lie between 1 and the size of the collection: pass 5 at most",
         ),
         (lambda bm25: Pipeline(bm25, k=1)([""]), "query 0 .* is empty"),
+        (lambda bm25: Pipeline(bm25)[1:3], "a pipeline is cut by"),
+        (lambda bm25: Pipeline(bm25)[:0], "k=0 keeps nothing"),
     ],
 )
 def test_bad_input(call: Callable[[Any], object], message: str) -> None:
