@@ -9,8 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import (
+    bm25,
+    cascade,
     fusion,
     grad_cache,
+    latency,
     losses,
     ltr,
     maxsim_in_batch,
@@ -19,6 +22,7 @@ from benchmarks import (
     maxsim_rerank,
     maxsim_soft,
     metrics,
+    muvera,
     projection,
     quality,
     quality_plan,
@@ -44,6 +48,8 @@ from rankgrad._checks import InputError
 RESULTS = Path(__file__).resolve().parent / "results"
 CASES = {
     rerank.CASE: rerank.run,
+    bm25.CASE: bm25.run,
+    latency.CASE: latency.run,
     training.CASE: training.run,
     grad_cache.CASE: grad_cache.run,
     resume.CASE: resume.run,
@@ -56,6 +62,8 @@ CASES = {
     maxsim_memory.CASE: maxsim_memory.run,
     metrics.CASE: metrics.run,
     fusion.CASE: fusion.run,
+    cascade.CASE: cascade.run,
+    muvera.CASE: muvera.run,
     losses.CASE: losses.run,
     ltr.CASE: ltr.run,
     **{case: partial(soft_cases.run, case) for case in SOFT_CASES},
@@ -63,7 +71,7 @@ CASES = {
 STUDIES = {quality.CASE: quality.run, projection.CASE: projection.run}
 PICTURES = {
     maxsim_memory.CASE: draw_lines,
-    **dict.fromkeys((ltr.CASE, *STUDIES), draw_quality),
+    **dict.fromkeys((ltr.CASE, cascade.CASE, *STUDIES), draw_quality),
     **dict.fromkeys(SOFT_CASES, draw_grid),
 }
 

@@ -51,7 +51,7 @@ def _prepare(options: Options, folder: Path, sizes: dict[str, int]) -> list[dict
     each = sizes["documents"]
     passages = exact_texts(tokenizer, task.documents.texts, tokens=sizes["passage"], count=count * each)
     with quiet_lightning():
-        export_bundle(model, folder / "bundle", quantize=False, rank_agreement=-1.0)
+        export_bundle(model, folder / "bundle", variants=(), rank_agreement=-1.0)
     return [
         {"query": query, "documents": passages[place * each : (place + 1) * each]}
         for place, query in enumerate(queries)

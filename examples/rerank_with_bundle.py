@@ -28,7 +28,7 @@ def main() -> None:
     model = CrossEncoder.from_pretrained("minilm")
     with TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
-        export_bundle(model, bundle, quantize=False)
+        export_bundle(model, bundle, variants=())
         results = deploy.load(bundle).rerank(QUERY, DOCUMENTS)
 
     for result in results:

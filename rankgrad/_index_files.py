@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankgrad._checks import InputError, require
-from rankgrad._files import atomic_folder, check_replaceable
+from rankgrad._files import atomic_file, atomic_folder, check_replaceable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +21,11 @@ FORMAT_VERSION = 1
 
 
 def write_index(folder: str | Path, kind: str, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
-    """Write an index as a whole or not at all.
+    """Write an index as a whole or not at all, wherever the process is killed.
+
+    A new folder is made beside its place and renamed. In the folder of an older index the tensors get a file of another
+    name; the settings, which name it, are then replaced by one rename, and what they no longer name is removed. A
+    reader that has the older tensors mapped keeps them. One process may write a folder at a time.
 
     Args:
         folder: a new or empty folder, or an older index, which is replaced.
@@ -29,16 +36,33 @@ def write_index(folder: str | Path, kind: str, tensors: dict[str, Tensor], setti
     Raises:
         InputError: when the folder holds other files.
     """
-    save_file = require("safetensors.torch", "text").save_file
+    require("safetensors.torch", "text")
     check_replaceable(folder, SETTINGS)
-    with atomic_folder(folder) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary / TENSORS)
-        content = {"format_version": FORMAT_VERSION, "kind": kind, **settings}
-        (temporary / SETTINGS).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    folder = Path(folder)
+    content = {"format_version": FORMAT_VERSION, "kind": kind, **settings}
+    if not (folder / SETTINGS).is_file():
+        with atomic_folder(folder) as temporary:
+            _write(temporary, TENSORS, tensors, content)
+        return
+    name = f"index-{uuid.uuid4().hex}.safetensors"
+    try:
+        _write(folder, name, tensors, content | {"tensors": name})
+    except BaseException:
+        (folder / name).unlink(missing_ok=True)
+        raise
+    for other in folder.iterdir():
+        if other.name not in (SETTINGS, name):
+            shutil.rmtree(other) if other.is_dir() else other.unlink(missing_ok=True)
 
 
-def read_index(folder: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_index(folder: str | Path, kind: str, *, mmap: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what :func:`write_index` wrote.
+
+    Args:
+        folder: where it is.
+        kind: which stage wrote it.
+        mmap: leave the tensors on disk; pages come into memory when they are read, and are copied where somebody
+            writes to them. Else all is read now.
 
     Raises:
         FileNotFoundError: when one of the two files is missing.
@@ -47,21 +71,73 @@ def read_index(folder: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
     safetensors = require("safetensors", "text")
     load_file = require("safetensors.torch", "text").load_file
     folder = Path(folder)
-    for name in (SETTINGS, TENSORS):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} is no index: {name} is missing")
+    settings = _settings(folder)
+    while True:
+        path = folder / _tensors_name(folder, settings)
+        try:
+            tensors = load_file(path)
+            break
+        except (FileNotFoundError, RuntimeError):
+            # Somebody may have replaced the index since its settings were read, or while the file was opened: the
+            # library opens it twice, the second time by torch, which says RuntimeError.
+            if path.is_file():
+                raise
+            newer = _settings(folder)
+            if newer == settings:
+                raise FileNotFoundError(f"{folder} is no index: {path.name} is missing") from None
+            settings = newer
+        except safetensors.SafetensorError as error:
+            _check_kind(folder, settings, kind)
+            raise InputError(f"{path} is cut off or damaged ({error}): write the index again") from error
+    _check_kind(folder, settings, kind)
+    return tensors if mmap else {name: tensor.clone() for name, tensor in tensors.items()}, settings
+
+
+def _write(folder: Path, name: str, tensors: dict[str, Tensor], content: dict[str, Any]) -> None:
+    """Write both files, the settings last; each is on the disk before it has its name."""
+    save_file = require("safetensors.torch", "text").save_file
+    with atomic_file(folder / name) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, temporary)
+        # The library leaves a file that nobody else may read.
+        temporary.chmod(mode)
+        _sync(temporary)
+    with atomic_file(folder / SETTINGS) as temporary:
+        temporary.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+        _sync(temporary)
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """The settings of an index of whatever kind."""
+    path = folder / SETTINGS
     try:
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"{folder} is no index: {SETTINGS} is missing") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{folder / SETTINGS}:{getattr(error, 'lineno', 1)}: {error}: write the index again"
-        ) from error
-    found = (settings.get("kind"), settings.get("format_version")) if isinstance(settings, dict) else None
+        raise InputError(f"{path}:{getattr(error, 'lineno', 1)}: {error}: write the index again") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{path} holds no settings but {type(settings).__name__}: write the index again")
+    return settings
+
+
+def _check_kind(folder: Path, settings: dict[str, Any], kind: str) -> None:
+    found = settings.get("kind"), settings.get("format_version")
     if found != (kind, FORMAT_VERSION):
         raise InputError(
             f"{folder / SETTINGS} describes {found}, expected {(kind, FORMAT_VERSION)}: name another folder"
         )
-    try:
-        return load_file(folder / TENSORS), settings
-    except safetensors.SafetensorError as error:
-        raise InputError(f"{folder / TENSORS} is cut off or damaged ({error}): write the index again") from error
+
+
+def _tensors_name(folder: Path, settings: dict[str, Any]) -> str:
+    name = settings.get("tensors", TENSORS)
+    if not isinstance(name, str) or Path(name).name != name:
+        raise InputError(f"{folder / SETTINGS} names tensors outside its folder ({name!r}): write the index again")
+    return name
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file's contents are on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Queries: TypeAlias = Sequence[str]
 """A batch of query texts. Text becomes tokens inside the stage that owns a tokenizer."""
+
+Variant: TypeAlias = Literal["fp32", "int8", "int8-static", "fp16", "optimized", "int4"]
+"""A graph of an exported bundle: the plain one, or one made of it."""
+
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 
 class Ranking(NamedTuple):

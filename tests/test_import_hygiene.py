@@ -16,6 +16,8 @@ REST = {"pytorch_lightning", "torchmetrics", "jsonargparse", "tensorboard", "onn
     "matplotlib",
     "rich",
     "faiss",
+    "numba",
+    "qdrant_client",
     "triton",
     "sentence_transformers",
     "datasets",

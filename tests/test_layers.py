@@ -23,7 +23,7 @@ LAYERS = (
     {"training", "export", "evaluation"},
     {"cli"},
 )
-WITHOUT_TORCH = {"types", "_checks", "_files", "tokens", "__version__"}
+WITHOUT_TORCH = {"types", "_checks", "_files", "tokens", "prompts", "__version__"}
 HEIGHT = {part: height for height, parts in enumerate(LAYERS) for part in parts}
 TEXT = {"modules", "models", "data/collate.py"}
 LIBRARIES = {
@@ -38,7 +38,8 @@ LIBRARIES = {
     "onnxruntime": {"export", "deploy"},
     "Stemmer": {"retrieve"},
     "faiss": {"retrieve"},
-    "numba": {"ops/isotonic/compiled.py"},
+    "numba": {"ops/isotonic/compiled.py", "retrieve/_max_score.py"},
+    "qdrant_client": {"retrieve"},
     "scipy": {"metrics", "evaluation", "ops/isotonic/cpu.py", "modules/token_pooling.py"},
     "sklearn": {"data/letor.py"},
     "fastapi": {"deploy"},

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from rankgrad._checks import InputError
+from rankgrad.types import Variant
 
 if TYPE_CHECKING:
     from rankgrad import deploy, models
     from rankgrad.data import Collection
 
-Variant: TypeAlias = Literal["fp32", "int8"]
-VARIANTS: tuple[Variant, ...] = ("fp32", "int8")
 BundleModel: TypeAlias = "deploy.CrossEncoder | deploy.ColBERT"
 TrainedModel: TypeAlias = "models.CrossEncoder | models.ColBERT"
+TextRanker: TypeAlias = "TrainedModel | models.DenseEncoder | models.SparseEncoder | models.CausalReranker"
 FeatureModel: TypeAlias = "deploy.FeatureRanker | models.FeatureRanker"
 
+Content = TypeVar("Content", dict, list)
 PYDOC = "pydoc"
 BUNDLE_FILE = "rankgrad.json"
 
@@ -35,10 +36,10 @@ def is_bundle(folder: Path) -> bool:
 
 
 def load_bundle(folder: Path, variant: Variant = "fp32") -> BundleModel:
-    """Open a bundle of a model that reads texts; torch is not imported.
+    """Open a bundle of a cross-encoder or a ColBERT; torch is not imported.
 
     Raises:
-        InputError: for files that are damaged or missing, or a feature ranker.
+        InputError: for files that are damaged or missing, or a model of another kind.
         MissingExtraError: without onnxruntime and tokenizers.
     """
     from rankgrad import deploy
@@ -46,6 +47,11 @@ def load_bundle(folder: Path, variant: Variant = "fp32") -> BundleModel:
     model = deploy.load(folder, variant=variant)
     if isinstance(model, deploy.FeatureRanker):
         raise _reads_no_texts(folder)
+    if not isinstance(model, deploy.CrossEncoder | deploy.ColBERT):
+        raise InputError(
+            f"{folder} holds a {type(model).__name__}; this command takes a cross-encoder or a ColBERT: rank with "
+            f"`python -m rankgrad.deploy {folder} QUERY DOCUMENT ...`, or open it with rankgrad.deploy.load"
+        )
     return model
 
 
@@ -98,6 +104,28 @@ def load_trained(folder: Path) -> TrainedModel:
     )
 
 
+def load_exportable(folder: Path) -> TextRanker:
+    """Open a trained model folder of any kind that reads texts.
+
+    Raises:
+        InputError: for a folder that holds no trained model of texts, or damaged files.
+        MissingExtraError: without transformers.
+    """
+    from rankgrad._checks import require
+
+    require("transformers", "text")
+    from rankgrad.models import CausalReranker, DenseEncoder, SparseEncoder
+
+    kind = _kind(folder)
+    if kind == "dense_encoder":
+        return DenseEncoder.from_pretrained(folder)
+    if kind == "sparse_encoder":
+        return SparseEncoder.from_pretrained(folder)
+    if kind == "causal_reranker":
+        return CausalReranker.from_pretrained(folder)
+    return load_trained(folder)
+
+
 def load_collection(name: str) -> Collection:
     """Open a BEIR folder, or ``pydoc``, this Python's own documentation.
 
@@ -130,13 +158,34 @@ def _is_cross_encoder(folder: Path) -> bool:
     return any(str(name).endswith("ForSequenceClassification") for name in names)
 
 
+def _kind(folder: Path) -> str | None:
+    """The kind of a folder that is neither a cross-encoder nor a ColBERT: its own word, or that of other libraries."""
+    if _is_colbert(folder):
+        return None
+    settings = _json(folder / "rankgrad_model.json", {})
+    if settings:
+        return settings.get("kind")
+    modules = [str(module.get("type", "")).rpartition(".")[2] for module in _json(folder / "modules.json", [])]
+    if "SpladePooling" in modules:
+        return "sparse_encoder"
+    if "Pooling" in modules:
+        return "dense_encoder"
+    names = _config(folder).get("architectures") or []
+    return "causal_reranker" if any(str(name).endswith("ForCausalLM") for name in names) else None
+
+
 def _config(folder: Path) -> dict[str, Any]:
     """What ``config.json`` says; nothing where it cannot be read."""
+    return _json(folder / "config.json", {})
+
+
+def _json(path: Path, nothing: Content) -> Content:
+    """What a file says; ``nothing`` where it cannot be read, or says something of another kind."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}
-    return config if isinstance(config, dict) else {}
+        return nothing
+    return content if isinstance(content, type(nothing)) else nothing
 
 
 def _reads_no_texts(folder: Path) -> InputError:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from rankgrad._checks import InputError
 from rankgrad.cli._lengths import cut_texts
-from rankgrad.cli._load import Variant, is_bundle, load_bundle, load_trained
+from rankgrad.cli._load import is_bundle, load_bundle, load_trained
 from rankgrad.cli._show import Found, note
+from rankgrad.types import Variant
 
 if TYPE_CHECKING:
-    from rankgrad.cli._load import TrainedModel
+    from rankgrad.cli._load import BundleModel, TrainedModel
     from rankgrad.tokens import LateInteractionTokenizer, PairTokenizer
 
 Ranker: TypeAlias = Callable[[str, Sequence[Found]], list[Found]]
@@ -31,15 +32,35 @@ def load_ranker(folder: Path, variant: Variant | None = None) -> Ranker:
         InputError: for a folder that holds no ranker, damaged files, or a variant of something that is no bundle.
         MissingExtraError: for a library that is not installed.
     """
+    return ranker_of(open_model(folder, variant))
+
+
+def open_model(folder: Path, variant: Variant | None = None) -> BundleModel | TrainedModel:
+    """Open a bundle or a trained model folder.
+
+    Raises:
+        InputError: for a folder that holds no ranker, damaged files, or a variant of something that is no bundle.
+        MissingExtraError: for a library that is not installed.
+    """
     if is_bundle(folder):
-        bundle = load_bundle(folder, variant or "fp32")
-        return partial(_rank, bundle.tokenizer, partial(_score_without_torch, bundle.rerank))
+        return load_bundle(folder, variant or "fp32")
     if variant is not None:
         raise InputError(
             f"--variant {variant}: {folder} is no bundle; make one with `rankgrad export {folder} --out ...`"
         )
-    model = load_trained(folder)
-    return partial(_rank, model.tokenizer, partial(_score_with_torch, model))
+    return load_trained(folder)
+
+
+def ranker_of(model: BundleModel | TrainedModel) -> Ranker:
+    """What orders documents by the model; see :func:`load_ranker`."""
+    # What was exported orders documents itself.
+    rerank = getattr(model, "rerank", None)
+    score = (
+        partial(_score_with_torch, cast("TrainedModel", model))
+        if rerank is None
+        else partial(_score_without_torch, rerank)
+    )
+    return partial(_rank, model.tokenizer, score)
 
 
 def _rank(

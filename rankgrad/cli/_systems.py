@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rankgrad import deploy
-from rankgrad.cli._load import VARIANTS, is_bundle, load_bundle, load_trained
+from rankgrad.cli._load import is_bundle, load_bundle, load_trained
 from rankgrad.models import ColBERT
 from rankgrad.pipeline import Pipeline
 from rankgrad.rerank import CrossEncoderReranker, LateInteractionReranker
 from rankgrad.retrieve import BM25
+from rankgrad.types import VARIANTS
 
 if TYPE_CHECKING:
     from rankgrad.cli._load import BundleModel, TrainedModel
@@ -40,7 +41,7 @@ NO_WEIGHTS = Weights()
 
 
 class _Stage(NamedTuple):
-    """A model made into a stage, and how it runs: ``torch``, ``fp32`` or ``int8``."""
+    """A model made into a stage, and how it runs: ``torch``, or a variant of its bundle."""
 
     label: str
     runtime: str

@@ -1,4 +1,4 @@
-"""``rankgrad evaluate``: measure BM25 and models on a collection's judged queries, or a TREC run against judgements."""
+"""``rankgrad evaluate``: measure systems on collections' judged queries, or a TREC run against judgements."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rankgrad.cli._parser import Parser, add_command, positive
 from rankgrad.cli._show import is_terminal
 
 if TYPE_CHECKING:
-    from rankgrad.evaluation import Report
+    from rankgrad.evaluation import Report, StudyReport
 
 
 def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -31,6 +31,8 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
             "by ColBERT followed by the cross-encoder. A bundle is measured with each graph it holds (fp32,\n"
             "int8). The table shows quality, milliseconds a query, and the difference to BM25 with its interval\n"
             "and p-values.\n\n"
+            "With --experiment: what a YAML file says, systems x metrics x collections, with answers and encoded\n"
+            "collections kept from run to run; --out writes one HTML page beside the JSON, runs and pictures.\n\n"
             "With --run and --qrels instead of --data: measure a run in TREC's format as trec_eval does, with its\n"
             "measures, its -q -c -l -n -M -J and its lines, or --table or --json. Of equal scores the greatest\n"
             "document id ranks first, and queries without judgements are left out."
@@ -38,6 +40,7 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
         example=(
             "  rankgrad evaluate --data my_beir_folder --split test\n"
             "  rankgrad evaluate --data pydoc --model runs/colbert/best --model bundles/cross_encoder --out report\n"
+            "  rankgrad evaluate --experiment examples/experiment.yaml --out report\n"
             "  rankgrad evaluate --run run.txt --qrels qrels.txt --metrics nDCG@10 map recall.100 -q -c"
         ),
     )
@@ -45,6 +48,12 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
         "--data",
         help=f"a folder in the BEIR layout, {PYDOC} for Python's documentation, or (for feature "
         "rankers) an svmlight file, or a folder of them such as Fold1, of which SPLIT.txt is read",
+    )
+    parser.add_argument(
+        "--experiment",
+        type=Path,
+        metavar="FILE",
+        help="a YAML file of collections, systems and metrics (examples/experiment.yaml shows all it may hold)",
     )
     parser.add_argument("--split", default="test", help="whose judgements to use (default: %(default)s)")
     parser.add_argument(
@@ -80,7 +89,9 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     parser.add_argument("--queries", type=positive, metavar="N", help="draw N queries at random (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of that draw and of the significance tests (default: 0)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write report.json, TREC runs and a plot here")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write report.json, report.html, TREC runs and plots here"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     _add_run_options(parser)
 
@@ -122,6 +133,8 @@ def _add_run_options(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print."""
+    if arguments.experiment is not None:
+        return _run_experiment(arguments)
     if arguments.run_file is not None or arguments.qrels is not None:
         if arguments.data is not None or arguments.run_file is None or arguments.qrels is None:
             raise InputError("--run and --qrels belong together, without --data: give a run and its judgements")
@@ -129,7 +142,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         return evaluate_run(arguments)
     if arguments.data is None:
-        raise InputError("nothing to measure: give --data, or --run and --qrels")
+        raise InputError("nothing to measure: give --data, or --run and --qrels, or --experiment")
     require("rich", "evaluate")
     if arguments.out is not None:
         require("matplotlib", "evaluate")
@@ -163,7 +176,22 @@ def run(arguments: argparse.Namespace) -> int:
     return _print(arguments, report)
 
 
-def _print(arguments: argparse.Namespace, report: Report) -> int:
+def _run_experiment(arguments: argparse.Namespace) -> int:
+    """What a file says."""
+    others = {"--data": arguments.data, "--run": arguments.run_file, "--qrels": arguments.qrels}
+    given = [name for name, value in {**others, "--model": arguments.model or None}.items() if value is not None]
+    if given:
+        raise InputError(f"--experiment says what is measured, on what: leave out {', '.join(given)}")
+    require("rich", "evaluate")
+    if arguments.out is not None:
+        require("matplotlib", "evaluate")
+        check_replaceable(arguments.out, "study.json")
+    from rankgrad.cli.experiment import read_experiment
+
+    return _print(arguments, read_experiment(arguments.experiment).run(progress=True))
+
+
+def _print(arguments: argparse.Namespace, report: Report | StudyReport) -> int:
     """Write a report where asked to, and print it."""
     if arguments.out is not None:
         report.write(arguments.out)

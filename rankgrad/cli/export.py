@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rankgrad._checks import InputError
 from rankgrad._files import check_replaceable
-from rankgrad.cli._load import BUNDLE_FILE, is_bundle, is_feature_ranker, load_trained
-from rankgrad.cli._parser import Parser, add_command
+from rankgrad.cli._exported import add_measuring, judged_lists_of, ranked_texts, variant_names
+from rankgrad.cli._load import BUNDLE_FILE, is_bundle, is_feature_ranker, load_exportable
+from rankgrad.cli._parser import Parser, add_command, positive
 from rankgrad.cli._show import note
+from rankgrad.types import VARIANTS
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -20,24 +26,43 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
         run,
         summary="turn a trained model into ONNX files that run without torch",
         about=(
-            "Turn a trained model folder into a bundle: ONNX graphs (fp32 and int8), tokenizer, settings and a\n"
-            "card with the measured agreement with torch. If a graph disagrees with torch, nothing is written.\n"
+            "Turn a trained model folder into a bundle: ONNX graphs (fp32 and --variants), tokenizer, settings and a\n"
+            "card with the measured agreement with torch, latency and, with --data, nDCG@10 of each graph. If a\n"
+            "graph disagrees with torch, nothing is written.\n"
+            "Any trained model of texts can be exported: cross-encoder, ColBERT, dense, sparse or causal.\n"
             "Of a feature ranker one fp32 graph is written, with the fitted transform of the features inside;\n"
             "it is too small to gain by 8 bits."
         ),
         example=(
             "  rankgrad export runs/cross_encoder/best --out bundles/cross_encoder\n"
+            "  rankgrad export runs/colbert --out bundles/colbert --variants int8,int8-static,fp16 \\\n"
+            "    --texts lists.jsonl --data my_beir_folder --split dev\n"
             "  rankgrad export runs/ltr_approx_ndcg --out bundles/ltr --feature-names names.txt"
         ),
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="a trained model folder, or a run with one in best/")
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder to write")
-    parser.add_argument("--no-int8", action="store_true", help="leave out the 8-bit graph")
+    parser.add_argument(
+        "--variants",
+        type=variant_names,
+        metavar="NAMES",
+        help=f"graphs beside fp32, of {', '.join(VARIANTS[1:])}, with commas between; fp32 alone for none of them "
+        "(default: int8)",
+    )
+    add_measuring(parser)
     parser.add_argument(
         "--feature-names",
         type=Path,
         metavar="FILE",
         help="of a feature ranker: names of the features, one a line, recorded in the bundle",
+    )
+    parser.add_argument(
+        "--exit-layer", type=positive, metavar="N", help="of a cross-encoder with exits: score behind N layers"
+    )
+    parser.add_argument(
+        "--one-graph",
+        action="store_true",
+        help="of a ColBERT: one graph that takes queries and candidates and gives scores, to rerank without an index",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
 
@@ -50,17 +75,40 @@ def run(arguments: argparse.Namespace) -> int:
     if (arguments.out / BUNDLE_FILE).is_file() and not arguments.overwrite:
         raise InputError(f"{arguments.out} exists: pass --overwrite to replace it, or choose another --out")
     folder, names = _model_folder(arguments.model), _names(arguments.feature_names)
+    texts, judged = ranked_texts(arguments.texts), judged_lists_of(arguments)
     if is_feature_ranker(folder):
         from rankgrad.models import FeatureRanker
 
         model = FeatureRanker.from_pretrained(folder)
     else:
-        model = load_trained(folder)
+        model = load_exportable(folder)
     from rankgrad.export import export_bundle
 
-    export_bundle(model, arguments.out, quantize=not arguments.no_int8, feature_names=names)
+    content = export_bundle(
+        model,
+        arguments.out,
+        variants=arguments.variants,
+        calibration_texts=texts,
+        quality=judged,
+        ndcg_tolerance=arguments.ndcg_tolerance,
+        feature_names=names,
+        exit_layer=arguments.exit_layer,
+        one_graph=arguments.one_graph,
+    )
+    for line in _unfit(content):
+        note(line)
     note(f"wrote {arguments.out}")
     return 0
+
+
+def _unfit(content: dict[str, Any]) -> list[str]:
+    """A line for each graph that loses too much."""
+    quality = content.get("quality", {})
+    return [
+        f"{variant} is unfit: it loses {found['loss']:.2f} points of nDCG@10, allowed are {quality['tolerance']:g}"
+        for variant, found in quality.get("variants", {}).items()
+        if not found["fit"]
+    ]
 
 
 def _model_folder(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from rankgrad import __version__
 from rankgrad._checks import InputError, MissingExtraError
-from rankgrad.cli import demo, evaluate, export, fit, fuse, mine, rerank, search, serve, verify
+from rankgrad.cli import demo, encode, evaluate, export, fit, fuse, index, mine, rerank, search, serve, verify
 from rankgrad.cli._parser import Parser
 
 WRONG_INPUT = 2
@@ -55,7 +55,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"rankgrad {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    for command in (demo, fit, evaluate, fuse, mine, export, rerank, search, serve, verify):
+    for command in (demo, fit, evaluate, fuse, mine, encode, index, export, rerank, search, serve, verify):
         command.add_to(commands)
     return parser
 

@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 
 from rankgrad._checks import InputError
-from rankgrad.cli._load import VARIANTS
+from rankgrad.cli._explain import add_explain, explainable, show_explained
 from rankgrad.cli._parser import Parser, add_command, positive
-from rankgrad.cli._rank import load_ranker
+from rankgrad.cli._rank import open_model, ranker_of
 from rankgrad.cli._show import Found, show
 from rankgrad.cli._texts import read_documents, read_query
+from rankgrad.types import VARIANTS
 
 
 def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -27,7 +28,8 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
         ),
         example=(
             '  rankgrad rerank --model runs/demo/bundle "sort a list" "list.sort sorts in place" "open opens a file"\n'
-            '  rankgrad rerank --model runs/demo/bundle "sort a list" --file documents.txt -k 3 --json'
+            '  rankgrad rerank --model runs/demo/bundle "sort a list" --file documents.txt -k 3 --json\n'
+            '  rankgrad rerank --model runs/colbert/best "sort a list" --file documents.txt --explain'
         ),
     )
     parser.add_argument(
@@ -38,6 +40,7 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("--file", metavar="FILE", help="read the documents from here; - is standard input")
     parser.add_argument("--variant", choices=VARIANTS, help="which graph of a bundle (default: fp32)")
     parser.add_argument("-k", type=positive, metavar="K", help="print the best K only (default: all)")
+    add_explain(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -49,7 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(
             f"-k {arguments.k} is more than the {len(documents)} documents given: lower it or leave it out"
         )
-    ranker = load_ranker(arguments.model, arguments.variant)
+    model = open_model(arguments.model, arguments.variant)
+    explaining = explainable([model]) if arguments.explain else None
     found = [Found(str(number), 0.0, text) for number, text in enumerate(documents, 1)]
-    show(query, ranker(query, found)[: arguments.k], name="document", as_json=arguments.json)
+    found = ranker_of(model)(query, found)[: arguments.k]
+    if explaining is not None:
+        show_explained(query, found, explaining, name="document", as_json=arguments.json)
+    else:
+        show(query, found, name="document", as_json=arguments.json)
     return 0

@@ -6,10 +6,12 @@ import argparse
 from pathlib import Path
 
 from rankgrad._checks import InputError
-from rankgrad.cli._load import PYDOC, load_collection
+from rankgrad.cli._explain import add_explain, explainable, show_explained
+from rankgrad.cli._first_stage import by_index, by_words
+from rankgrad.cli._load import PYDOC
 from rankgrad.cli._parser import Parser, add_command, positive
-from rankgrad.cli._rank import load_ranker
-from rankgrad.cli._show import Found, note, show
+from rankgrad.cli._rank import open_model, ranker_of
+from rankgrad.cli._show import note, show
 from rankgrad.cli._texts import read_query
 
 SHOWN = 10
@@ -23,16 +25,19 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
         run,
         summary="find documents of a collection",
         about=(
-            "Find documents of a collection: BM25 first, then each --model in the order given reorders what it found."
+            "Find documents of a collection: BM25 over --data, or MaxSim over an --index that `rankgrad index` wrote,\n"
+            "then each --model in the order given reorders what was found."
         ),
         example=(
             '  rankgrad search --data pydoc "number of seconds since the epoch"\n'
-            '  rankgrad search --data my_beir_folder --model runs/colbert --model runs/cross_encoder "a query" -k 5'
+            '  rankgrad search --data my_beir_folder --model runs/colbert --model runs/cross_encoder "a query" -k 5\n'
+            '  rankgrad search --data my_beir_folder --model runs/colbert/best "a query" --explain\n'
+            '  rankgrad search --index runs/index "a query"'
         ),
     )
-    parser.add_argument(
-        "--data", required=True, help=f"a folder in the BEIR layout, or {PYDOC} for Python's documentation"
-    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", help=f"a folder in the BEIR layout, or {PYDOC} for Python's documentation")
+    source.add_argument("--index", type=Path, metavar="FOLDER", help="an index that `rankgrad index` wrote")
     parser.add_argument("query", metavar="QUERY", help="what is looked for")
     parser.add_argument("-k", type=positive, metavar="K", help="documents to print (default: 10)")
     parser.add_argument(
@@ -50,35 +55,45 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="N",
         help="documents that the first model reorders; each further one a fifth of them (default: %(default)s)",
     )
+    parser.add_argument("--encoder", type=Path, metavar="FOLDER", help="the model of --index, where it has moved")
+    parser.add_argument(
+        "--candidates",
+        type=positive,
+        default=500,
+        metavar="N",
+        help="documents that the encodings of --index find and MaxSim scores (default: %(default)s)",
+    )
+    add_explain(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Search and print."""
     query = read_query(arguments.query)
-    rankers = [load_ranker(folder) for folder in arguments.model]
-    documents = load_collection(arguments.data).documents
-    k = arguments.k or min(SHOWN, len(documents))
-    if k > len(documents):
-        raise InputError(f"-k {k} is more than the {len(documents)} documents of {arguments.data}: lower it")
+    if arguments.encoder is not None and arguments.index is None:
+        raise InputError("--encoder is the model of an --index: give one, or leave it out")
+    models = [open_model(folder) for folder in arguments.model]
+    if arguments.index is None:
+        explaining = explainable(models) if arguments.explain else None
+        first = by_words(arguments.data)
+    else:
+        first = by_index(arguments.index, encoder=arguments.encoder, candidates=arguments.candidates)
+        explaining = explainable([*first.models, *models]) if arguments.explain else None
+    rankers = [ranker_of(model) for model in models]
+    k = arguments.k or min(SHOWN, first.size)
+    if k > first.size:
+        raise InputError(
+            f"-k {k} is more than the {first.size} documents of {arguments.data or arguments.index}: lower it"
+        )
     depth = max(arguments.depth, k) if rankers else k
-    found = _retrieve(query, documents.ids, documents.texts, min(depth, len(documents)))
+    found = first.find(query, min(depth, first.size))
     if not found:
         note("nothing found: no document holds a word of the query")
     for ranker in rankers if found else []:
         found = ranker(query, found[:depth])
         depth = max(depth // 5, k)
-    show(query, found[:k], name="id", as_json=arguments.json)
+    if explaining is not None:
+        show_explained(query, found[:k], explaining, name="id", as_json=arguments.json)
+    else:
+        show(query, found[:k], name="id", as_json=arguments.json)
     return 0
-
-
-def _retrieve(query: str, ids: tuple[str, ...], texts: tuple[str, ...], k: int) -> list[Found]:
-    """The documents that BM25 finds."""
-    from rankgrad.retrieve import BM25
-
-    bm25 = BM25(texts)
-    if not bm25.analyzer(query):
-        raise InputError(f"the query {query!r} holds only stop words: add a word that says what you look for")
-    ranking = bm25([query], k)
-    rows = zip(ranking.ids[0].tolist(), ranking.scores[0].tolist(), ranking.mask[0].tolist(), strict=True)
-    return [Found(ids[row], score, texts[row]) for row, score, real in rows if real]

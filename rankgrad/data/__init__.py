@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rankgrad.data.beir import read_beir
 from rankgrad.data.clicks import cascade_clicks, click_probabilities, dependent_clicks, position_based_clicks
 from rankgrad.data.collate import LateInteractionFeatures, ListBatch, ListCollate, PairFeatures, TextTokens
+from rankgrad.data.corpus import read_corpus
 from rankgrad.data.epoch_loader import EpochLoader
 from rankgrad.data.feature_lists import FeatureBatch, FeatureLists, TableLists, collate_features
 from rankgrad.data.hugging_face import HuggingFaceLists
@@ -87,6 +88,7 @@ __all__ = [
     "pydoc_collection",
     "ranked_lists",
     "read_beir",
+    "read_corpus",
     "read_id_triples",
     "read_letor",
     "read_lists",

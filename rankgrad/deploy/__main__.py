@@ -14,6 +14,7 @@ from rankgrad.deploy.bundle import load
 from rankgrad.deploy.feature_files import read_feature_file
 from rankgrad.deploy.feature_ranker import FeatureRanker
 from rankgrad.deploy.results import Result
+from rankgrad.types import VARIANTS
 
 WRONG_INPUT = 2
 _TEXT_WIDTH = 80
@@ -76,9 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("bundle", metavar="BUNDLE", help="folder that rankgrad export wrote")
     parser.add_argument("query", metavar="QUERY", help="what is looked for; of a feature ranker the FILE of rows")
     parser.add_argument("documents", metavar="DOCUMENT", nargs="*", help="the texts to put in order")
-    parser.add_argument(
-        "--variant", choices=("fp32", "int8"), default="fp32", help="which graph (default: %(default)s)"
-    )
+    parser.add_argument("--variant", choices=VARIANTS, default="fp32", help="which graph (default: %(default)s)")
     parser.add_argument("--k", type=int, metavar="N", help="show the best N only, of each query")
     parser.add_argument("--threads", type=int, metavar="N", help="threads to use (default: every core)")
     parser.add_argument("--json", action="store_true", help="write JSON instead of a table")

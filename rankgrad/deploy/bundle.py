@@ -5,35 +5,34 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rankgrad._checks import InputError, require
-from rankgrad.deploy.colbert import ColBERT
-from rankgrad.deploy.cross_encoder import CrossEncoder
 from rankgrad.deploy.feature_ranker import FeatureRanker
 from rankgrad.deploy.graph import Graph
-from rankgrad.tokens import LateInteractionRules, LateInteractionTokenizer, PairTokenizer
+from rankgrad.deploy.text_model import QUERY_WEIGHTS, TEXT_KINDS, TextModel, read_query_weights, text_model
+from rankgrad.types import VARIANTS, Variant
 
 if TYPE_CHECKING:
+    import numpy as np
     from tokenizers import Tokenizer
 
-Variant: TypeAlias = Literal["fp32", "int8"]
 MARKER = "rankgrad.json"
 FORMAT_VERSION = 1
 TOKENIZER = "tokenizer.json"
 FEATURE_RANKER = "feature_ranker"
-_TEXT_KINDS = ("cross_encoder", "colbert")
 _AGAIN = "copy or export the bundle again"
 
 
 class Settings(NamedTuple):
     """What ``rankgrad.json`` says that loading needs.
 
-    ``kind`` is ``cross_encoder``, ``colbert`` or ``feature_ranker``; ``graphs`` has for each variant the file, its size
-    in bytes and its SHA-256. Of a model of texts ``tokenizer`` has the settings and ``dim`` the width of token
-    embeddings, 1 for a cross-encoder's score. Of a feature ranker ``features`` has their ``count`` and ``names``, and
-    whether it is ``listwise``. ``files`` has size and SHA-256 of the files beside the graphs, ``samples`` a few inputs
-    with torch's scores; both are None in a bundle that was made before they were recorded, ``opset`` is 0 there.
+    ``kind`` is ``feature_ranker`` or one of :data:`rankgrad.deploy.text_model.TEXT_KINDS`; ``graphs`` has for each
+    variant the file, its size in bytes and its SHA-256. Of a model of texts ``tokenizer`` has the settings, ``dim`` the
+    width of what the graph gives, 1 for scores, and ``options`` what only its kind has. Of a feature ranker
+    ``features`` has their ``count`` and ``names``, and whether it is ``listwise``. ``files`` has size and SHA-256 of
+    the files beside the graphs, ``samples`` a few inputs with torch's scores; both are None in a bundle that was made
+    before they were recorded, ``opset`` is 0 there.
     """
 
     kind: str
@@ -44,19 +43,19 @@ class Settings(NamedTuple):
     files: dict[str, dict[str, Any]] | None = None
     samples: dict[str, Any] | None = None
     opset: int = 0
+    options: dict[str, Any] = {}  # noqa: RUF012
 
 
-def load(
-    folder: str | Path, *, variant: Variant = "fp32", threads: int | None = None
-) -> CrossEncoder | ColBERT | FeatureRanker:
+def load(folder: str | Path, *, variant: Variant = "fp32", threads: int | None = None) -> TextModel | FeatureRanker:
     """Open a bundle that ``rankgrad.export.export_bundle`` wrote.
 
     Args:
         folder: the bundle.
-        variant: ``fp32`` agrees with torch to the tolerance on the bundle's card; ``int8`` is smaller and faster, and
-            differs as the card says. It runs one row at a time: its activations are quantised over a whole run, and a
-            score would else depend on the other rows. On one thread of a CPU that costs nothing at 130 tokens a text,
-            and half the speed at 17; ``score`` and ``encode_documents`` take a larger ``batch_size``.
+        variant: ``fp32`` agrees with torch to the tolerance on the bundle's card, and so does ``optimized``; the
+            others (``int8``, ``int8-static``, ``fp16``, ``int4``) are smaller, and differ as the card says. ``int8``
+            runs one row at a time: its activations are quantised over a whole run, and a score would else depend on the
+            other rows. On one thread of a CPU that costs nothing at 130 tokens a text, and half the speed at 17;
+            ``score`` and ``encode_documents`` take a larger ``batch_size``. ``fp16`` is for GPUs and slow here.
         threads: threads of one run; None takes every core this process may use.
 
     Raises:
@@ -69,7 +68,8 @@ def load(
     graph = settings.graphs.get(variant)
     if graph is None:
         there = ", ".join(settings.graphs)
-        more = "" if settings.kind == FEATURE_RANKER else ", or export with quantize=True"
+        makes = settings.kind != FEATURE_RANKER and variant in VARIANTS
+        more = f", or export again with variants=({variant!r},)" if makes else ""
         raise InputError(f"{folder} has no variant {variant!r}: choose one of {there}{more}")
     path = folder / graph["file"]
     check_file(path, graph)
@@ -82,12 +82,11 @@ def load(
     if settings.files is not None and TOKENIZER in settings.files:
         check_file(folder / TOKENIZER, settings.files[TOKENIZER])
     runner = Graph(path, threads=threads, batch_size=1 if variant == "int8" else None)
+    options = dict(settings.options)
+    if options.pop("lookup", False):
+        options["query_weights"] = _query_weights(folder, settings, tokenizer)
     try:
-        if settings.kind == "cross_encoder":
-            return CrossEncoder(runner, PairTokenizer(tokenizer, **settings.tokenizer))
-        rules = LateInteractionRules.from_dict(settings.tokenizer["rules"])
-        ids = {name: settings.tokenizer[name] for name in ("mask_id", "pad_id")}
-        return ColBERT(runner, LateInteractionTokenizer(tokenizer, rules, **ids), dim=settings.dim)
+        return text_model(settings.kind, runner, tokenizer, settings.tokenizer, dim=settings.dim, options=options)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder / MARKER}: the tokenizer's settings cannot be used ({error}): {_AGAIN}") from error
 
@@ -117,7 +116,7 @@ def read_settings(folder: str | Path) -> Settings:
         )
     try:
         of_kind = ("features",) if content["kind"] == FEATURE_RANKER else ("tokenizer", "dim")
-        recorded = {name: content[name] for name in ("files", "samples", "opset") if name in content}
+        recorded = {name: content[name] for name in ("files", "samples", "opset", "options") if name in content}
         settings = Settings(**{name: content[name] for name in ("kind", "graphs", *of_kind)}, **recorded)
         complete = all({"file", "bytes", "sha256"} <= graph.keys() for graph in settings.graphs.values())
         complete &= all({"bytes", "sha256"} <= file.keys() for file in (settings.files or {}).values())
@@ -125,7 +124,7 @@ def read_settings(folder: str | Path) -> Settings:
             complete &= {"count", "names", "listwise"} <= settings.features.keys()
     except (KeyError, AttributeError) as error:
         raise InputError(f"{path} lacks {error}: {_AGAIN}") from error
-    if settings.kind not in (*_TEXT_KINDS, FEATURE_RANKER) or not complete:
+    if settings.kind not in (*TEXT_KINDS, FEATURE_RANKER) or not complete:
         raise InputError(f"{path}: kind {settings.kind!r} or an entry of graphs is not understood: {_AGAIN}")
     return settings
 
@@ -149,6 +148,16 @@ def check_file(path: Path, recorded: dict[str, Any]) -> None:
         raise InputError(f"{path} has {size} bytes instead of {recorded['bytes']}: it is cut off; {_AGAIN}")
     if fingerprint(path)["sha256"] != recorded["sha256"]:
         raise InputError(f"{path} is damaged (its SHA-256 is not the recorded one): {_AGAIN}")
+
+
+def _query_weights(folder: Path, settings: Settings, tokenizer: Tokenizer) -> np.ndarray:
+    path = folder / QUERY_WEIGHTS
+    if settings.files is not None and QUERY_WEIGHTS in settings.files:
+        check_file(path, settings.files[QUERY_WEIGHTS])
+    try:
+        return read_query_weights(path, tokenizer, settings.dim)
+    except (OSError, AttributeError, IndexError, TypeError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as weights of tokens ({error}): {_AGAIN}") from error
 
 
 def _read_tokenizer(path: Path) -> Tokenizer:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rankgrad._checks import InputError, check_texts
 from rankgrad.deploy.graph import Graph
+from rankgrad.deploy.pairs import score_pairs
 from rankgrad.deploy.results import Result, best_first, check_request, score_distinct
 from rankgrad.tokens import PairTokenizer
 
@@ -39,15 +39,7 @@ class CrossEncoder:
             TypeError: for a bare string.
             InputError: for an empty query, no pairs, or lists of different lengths.
         """
-        check_texts(queries, "query")
-        if isinstance(documents, str):
-            raise TypeError("documents: expected a sequence of strings, got one string; wrap it in a list")
-        if len(queries) != len(documents):
-            raise InputError(f"queries and documents pair up: got {len(queries)} and {len(documents)}")
-        scores = np.empty(len(queries), dtype=np.float32)
-        for rows, logits in self.graph.batches(self.tokenizer(queries, documents), batch_size=batch_size):
-            scores[rows] = logits[:, 0]
-        return scores
+        return score_pairs(self.graph, self.tokenizer, queries, documents, batch_size=batch_size)
 
     def rerank(self, query: str, documents: Sequence[str], *, k: int | None = None) -> list[Result]:
         """Put documents in order for a query, the best first; of equal scores the lowest index comes first.

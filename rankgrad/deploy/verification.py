@@ -11,6 +11,7 @@ from rankgrad.deploy.samples import sample_difference
 
 State: TypeAlias = Literal["ok", "failed", "note"]
 _NOT_RECORDED = ("README.md", MARKER)
+_EXACT = ("fp32", "optimized")
 
 
 class Finding(NamedTuple):
@@ -40,6 +41,8 @@ def verify_bundle(folder: str | Path) -> list[Finding]:
             found.append(Finding("failed", f"graph {variant}", f"not tried: {graph['file']} is damaged"))
         else:
             found += _graph(folder, settings, cast("Variant", variant))
+        if not graph.get("fit", True):
+            found.append(Finding("note", f"graph {variant}", "is marked unfit: it lost too much nDCG, see README.md"))
     return found
 
 
@@ -93,6 +96,6 @@ def _samples(model: Any, settings: Settings, variant: Variant) -> Finding:
     said = f"relative difference to torch {difference:.1e}, at export {before:.1e}"
     if difference <= bound:
         return Finding("ok", name, said)
-    if variant == "int8" and difference < float("inf"):
-        return Finding("note", name, f"{said}: the 8-bit kernels of this CPU round otherwise")
+    if variant not in _EXACT and difference < float("inf"):
+        return Finding("note", name, f"{said}: the {variant} kernels of this CPU round otherwise")
     return Finding("failed", name, f"{said}, bound {bound:.1e}: this machine computes something else")

@@ -7,93 +7,135 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from rankgrad import __version__, deploy
 from rankgrad._checks import InputError, check_texts
 from rankgrad._files import atomic_folder, check_replaceable
+from rankgrad.data.records import CandidateList
 from rankgrad.deploy.bundle import FORMAT_VERSION, MARKER, fingerprint
 from rankgrad.export.card import card
 from rankgrad.export.feature_bundle import write_feature_bundle
 from rankgrad.export.files import longest, tokenizer_settings, write_config, write_tokenizer
-from rankgrad.export.onnx import Ranker, export_onnx, exportable
-from rankgrad.export.parity import Lists, ParityError, ScoreParity, check_shapes, compare_scores
+from rankgrad.export.measured import compare_variants, latency_of_variants, open_variants, quality_of_variants
+from rankgrad.export.onnx import export_onnx
+from rankgrad.export.parity import Lists, check_shapes
 from rankgrad.export.probe import probe_lists
-from rankgrad.export.quantize import quantize_onnx
+from rankgrad.export.provenance import provenance
+from rankgrad.export.quality import check_judged
+from rankgrad.export.reference import Ranker, TextRanker
 from rankgrad.export.samples import other_files, text_samples
-from rankgrad.models import ColBERT, CrossEncoder, FeatureRanker
+from rankgrad.export.subject import Subject, ranker_of
+from rankgrad.export.subjects import subject_of
+from rankgrad.export.variants import FILES, chosen_variants, write_variant
+from rankgrad.models import CausalReranker, ColBERT, CrossEncoder, DenseEncoder, FeatureRanker, SparseEncoder
 from rankgrad.models._folder import write_json
+from rankgrad.types import Variant
 
-_FILES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_quantized.onnx"}
+TEXT_MODELS = (CrossEncoder, ColBERT, DenseEncoder, SparseEncoder, CausalReranker)
+DEFAULT_VARIANTS: tuple[Variant, ...] = ("int8",)
 _LOGGER = logging.getLogger(__name__)
 
 
 def export_bundle(
-    model: Ranker | FeatureRanker,
+    model: TextRanker | FeatureRanker,
     folder: str | Path,
     *,
-    quantize: bool = True,
+    variants: Sequence[Variant] | None = None,
     calibration_texts: Lists | None = None,
+    quality: Sequence[CandidateList] | None = None,
+    ndcg_tolerance: float = 0.5,
     feature_names: Sequence[str] | None = None,
+    exit_layer: int | None = None,
+    one_graph: bool = False,
     tolerance: float = 1e-5,
     rank_agreement: float = 0.8,
     overwrite: bool = False,
     progress: Callable[[str], None] = _LOGGER.info,
 ) -> dict[str, Any]:
-    """Write a model as a bundle: ONNX graphs, tokenizer, configuration, a card with the measured agreement with torch.
+    """Write a model as a bundle: ONNX graphs, tokenizer, configuration, a card with what was measured of the graphs.
 
     A feature ranker's bundle has no tokenizer and one graph, in fp32, with the fitted transform inside.
 
     If a graph disagrees with torch, or anything else fails, nothing is written, and what was at ``folder`` stays.
 
     Args:
-        model: a :class:`rankgrad.models.CrossEncoder`, :class:`rankgrad.models.ColBERT` or
-            :class:`rankgrad.models.FeatureRanker`; it is left as it was.
+        model: a :class:`rankgrad.models.CrossEncoder`, :class:`rankgrad.models.ColBERT`,
+            :class:`rankgrad.models.DenseEncoder`, :class:`rankgrad.models.SparseEncoder`,
+            :class:`rankgrad.models.CausalReranker` or :class:`rankgrad.models.FeatureRanker`; it is left as it was.
         folder: a new or empty folder, or an older bundle, which is replaced.
-        quantize: write the int8 graph too; of a feature ranker there is none, it is too small to gain by it.
-        calibration_texts: queries, each with its documents, on which scores are compared; None takes a few built-in
-            ones. The closer they are to the texts in use, the more the card's numbers say.
+        variants: graphs to write beside the fp32 one: ``"int8"`` (scales of activations found at run time),
+            ``"int8-static"`` (taken from ``calibration_texts``), ``"fp16"`` (for GPUs), ``"optimized"`` (fused
+            operators of ONNX Runtime), ``"int4"`` (4-bit weights, for large models). None is ``("int8",)``, ``()`` fp32
+            alone; a feature ranker is too small to gain by any.
+        calibration_texts: queries, each with its documents, on which scores are compared and static ranges are taken;
+            None takes a few built-in ones to compare. The closer they are to the texts in use, the better.
+        quality: judged lists on which nDCG@10 of torch and of each graph is measured, other ones than
+            ``calibration_texts``; None measures none.
+        ndcg_tolerance: points of nDCG@10 (hundredths) that a variant may lose; one that loses more is marked unfit on
+            the card.
         feature_names: of a feature ranker's columns, in their order; None = they are not recorded.
+        exit_layer: of a cross-encoder with ``exits``: score behind so many layers, and leave the later ones out.
+        one_graph: of a ColBERT: write one graph that takes tokens of queries and of candidates and gives scores, for
+            reranking without an index, instead of an encoder.
         tolerance: largest difference of the fp32 graph's output to torch's, relative to the largest output (but at
-            least 1).
-        rank_agreement: lowest mean Kendall tau between the orders that the int8 graph and torch give.
+            least 1); the optimized graph's too.
+        rank_agreement: lowest mean Kendall tau between the orders that a variant and torch give.
         overwrite: replace a folder that holds other files, too.
         progress: called with one line before each step; by default the line is logged.
 
     Returns:
-        What ``rankgrad.json`` holds: kind, settings, files, parity.
+        What ``rankgrad.json`` holds: kind, settings, files, parity, quality, latency.
 
     Raises:
-        TypeError: for a model of another kind.
+        TypeError: for a model of another kind, or a bare string of variants.
         ParityError: when a graph disagrees with torch.
-        InputError: for texts that cannot be compared, names that do not fit, a transform that is not fitted, or a
-            folder that may not be replaced.
+        InputError: for texts that cannot be compared, variants that cannot be made, names that do not fit, a transform
+            that is not fitted, or a folder that may not be replaced.
         MissingExtraError: without onnx, onnxscript or onnxruntime.
     """
-    if not isinstance(model, CrossEncoder | ColBERT | FeatureRanker):
-        raise TypeError(f"model: expected a CrossEncoder, a ColBERT or a FeatureRanker, got {type(model).__name__}")
+    if not isinstance(model, (*TEXT_MODELS, FeatureRanker)):
+        known = ", ".join(f"a {each.__name__}" for each in TEXT_MODELS)
+        raise TypeError(f"model: expected {known} or a FeatureRanker, got {type(model).__name__}")
     folder = Path(folder)
     if not (overwrite and folder.is_dir()):
         check_replaceable(folder, MARKER)
+    chosen = chosen_variants(DEFAULT_VARIANTS if variants is None else variants)
     if isinstance(model, FeatureRanker):
-        if calibration_texts is not None:
-            raise InputError("calibration_texts: a FeatureRanker reads no texts; leave them out")
+        if calibration_texts is not None or quality is not None:
+            raise InputError("calibration_texts, quality: a FeatureRanker reads no texts; leave them out")
+        if exit_layer is not None or one_graph:
+            raise InputError(
+                "exit_layer, one_graph: a FeatureRanker has neither exits nor two encoders; leave them out"
+            )
+        if variants is not None and chosen:
+            raise InputError(f"variants: a FeatureRanker has one graph, in fp32; leave out {', '.join(chosen)}")
         return write_feature_bundle(model, folder, feature_names=feature_names, tolerance=tolerance, progress=progress)
     if feature_names is not None:
         raise InputError(f"feature_names: a {type(model).__name__} reads texts and has no features; leave them out")
-    if isinstance(model, ColBERT) and model.pruner is not None:
+    if "int8-static" in chosen and one_graph:
         raise InputError(
-            "model: its graph would keep all tokens, and this model prunes some; set model.pruner = None first"
+            "variants: int8-static takes its ranges from one text at a time, and one_graph reads queries and their "
+            "candidates together; leave one of them out"
         )
+    if "int8-static" in chosen and calibration_texts is None:
+        raise InputError("calibration_texts: int8-static takes its ranges from texts like those in use; pass some")
     lists = _checked(probe_lists() if calibration_texts is None else calibration_texts)
-    reference = exportable(model)
+    if quality is not None:
+        check_judged(quality)
+    reference = subject_of(model, exit_layer=exit_layer, one_graph=one_graph)
+    ranker = ranker_of(reference)
     with atomic_folder(folder) as temporary:
         (temporary / "onnx").mkdir()
-        write_config(reference, temporary)
-        write_tokenizer(reference, temporary)
+        write_config(ranker, temporary)
+        write_tokenizer(ranker, temporary)
+        if not isinstance(reference, nn.Module):
+            reference.write_files(temporary)
         progress("exporting the fp32 graph")
-        declared = export_onnx(reference, temporary / _FILES["fp32"])
+        declared = export_onnx(reference, temporary / FILES["fp32"])
         progress("comparing it with torch")
-        shapes = check_shapes(reference, deploy.Graph(temporary / _FILES["fp32"], threads=1), tolerance=tolerance)
-        parity = {
+        shapes = check_shapes(reference, deploy.Graph(temporary / FILES["fp32"], threads=1), tolerance=tolerance)
+        parity: dict[str, Any] = {
             "tolerance": tolerance,
             "rank_agreement": rank_agreement,
             "shapes": [each.shape._asdict() | {"difference": each.difference} for each in shapes],
@@ -101,16 +143,23 @@ def export_bundle(
             "documents": sum(len(documents) for _, documents in lists),
         }
         content = {**_settings(reference), **declared._asdict(), "graphs": {}, "parity": parity}
-        _add_variant(content, temporary, "fp32", reference, lists)
-        if quantize:
-            progress("quantizing to int8 and comparing again")
-            quantize_onnx(temporary / _FILES["fp32"], temporary / _FILES["int8"])
-            tau = _add_variant(content, temporary, "int8", reference, lists).kendall_tau
-            if not tau >= rank_agreement:
-                raise ParityError(
-                    f"the int8 graph ranks otherwise than torch: mean Kendall tau {tau:.3f}, bound {rank_agreement}; "
-                    "nothing is written. Pass quantize=False, or a lower rank_agreement"
-                )
+        content["provenance"] = provenance(ranker)
+        content["graphs"]["fp32"] = {"file": FILES["fp32"], **fingerprint(temporary / FILES["fp32"])}
+        for variant in chosen:
+            progress(f"making the {variant} graph")
+            made = write_variant(variant, reference, temporary, lists, tolerance=tolerance)
+            content["graphs"][variant] = {"file": FILES[variant], **fingerprint(temporary / FILES[variant]), **made}
+        write_json(temporary / MARKER, content)
+        opened = open_variants(temporary, ("fp32", *chosen))
+        progress("comparing scores, and timing each graph")
+        found = compare_variants(reference, opened, lists, rank_agreement=rank_agreement)
+        parity |= {variant: each._asdict() for variant, each in found.items()}
+        if quality is not None:
+            progress(f"measuring nDCG@10 on {len(quality)} judged lists")
+            content["quality"] = quality_of_variants(reference, opened, quality, tolerance=ndcg_tolerance)
+            for variant, measured in content["quality"]["variants"].items():
+                content["graphs"][variant]["fit"] = measured["fit"]
+        content["latency"] = latency_of_variants(opened, lists)
         content["samples"] = text_samples(reference, temporary, list(content["graphs"]), tolerance=tolerance)
         content["files"] = other_files(temporary, content["graphs"])
         (temporary / "README.md").write_text(card(content, folder.resolve().name), encoding="utf-8")
@@ -118,16 +167,23 @@ def export_bundle(
     return content
 
 
-def _settings(model: Ranker) -> dict[str, Any]:
+def _settings(reference: Ranker | Subject) -> dict[str, Any]:
     """The head of ``rankgrad.json``: what the model is."""
-    cross_encoder = isinstance(model, CrossEncoder)
+    model = ranker_of(reference)
+    if not isinstance(reference, nn.Module):
+        kind, dim, own = reference.kind, reference.dim, reference.settings()
+    elif isinstance(reference, CrossEncoder):
+        kind, dim, own = "cross_encoder", 1, {}
+    else:
+        kind, dim, own = "colbert", reference.dim, {}
     return {
         "format_version": FORMAT_VERSION,
         "rankgrad_version": __version__,
-        "kind": "cross_encoder" if cross_encoder else "colbert",
+        "kind": kind,
         "tokenizer": tokenizer_settings(model),
-        "dim": 1 if cross_encoder else model.dim,
+        "dim": dim,
         "longest": longest(model),
+        **own,
     }
 
 
@@ -136,16 +192,3 @@ def _checked(lists: Lists) -> Lists:
     for query, documents in lists:
         check_texts(documents, f"document of the query {query!r} in calibration_texts")
     return lists
-
-
-def _add_variant(
-    content: dict[str, Any], folder: Path, variant: deploy.Variant, model: Ranker, lists: Lists
-) -> ScoreParity:
-    """Enter a graph's file, compare its scores with torch's through ``rankgrad.deploy``, and enter what was found."""
-    path = folder / _FILES[variant]
-    content["graphs"][variant] = {"file": _FILES[variant], **fingerprint(path)}
-    write_json(folder / MARKER, content)
-    exported = deploy.load(folder, variant=variant, threads=1)
-    found = compare_scores(model, exported, lists)  # type: ignore[arg-type]
-    content["parity"][variant] = found._asdict()
-    return found

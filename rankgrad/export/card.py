@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-_WHAT = {
-    "cross_encoder": """A cross-encoder: it reads a query and a document together and gives one score. Higher is better;
-the score is a logit, without a sigmoid.""",
-    "colbert": """A ColBERT: it encodes queries and documents apart, one vector a token, and compares them by MaxSim.
-Projection and normalisation are inside the graph; `rankgrad.json` has the prefixes, lengths and skipped tokens.""",
-}
-_OUTPUT = {
-    "cross_encoder": "`logits`, float32 `[batch, 1]`",
-    "colbert": "`contextual`, float32 `[batch, tokens, {dim}]`, vectors of unit length",
-}
-_TEXTS = {"cross_encoder": '"a query", "a document"', "colbert": '"a document"'}
+from rankgrad.export.card_kinds import about, onnxruntime_alone
+from rankgrad.export.card_tables import files_table, fused_line, latency_section, quality_section, scores_table
 
 
 def card(content: dict[str, Any], name: str) -> str:
@@ -25,7 +16,6 @@ def card(content: dict[str, Any], name: str) -> str:
         name: title of the card.
     """
     kind = content["kind"]
-    inputs = ", ".join(f"`{each}`" for each in content["inputs"])
     parity = content["parity"]
     return f"""---
 library_name: onnx
@@ -34,28 +24,35 @@ tags: [rankgrad, {kind.replace("_", "-")}, reranker]
 ---
 # {name}
 
-{_WHAT[kind]}
-
-Inputs: {inputs}, int64 `[batch, tokens]`, any number of rows, up to {content["longest"]} tokens. Output:
-{_OUTPUT[kind].format(dim=content["dim"])}. Opset {content["opset"]}.
+{about(content)}
 
 ## Files
 
-| variant | file | MiB |
-|---|---|---|
-{_sizes(content)}
+{files_table(content)}
+{fused_line(content)}
+`rankgrad verify` compares every file with its checksum.
 
 ## Agreement with torch
 
 Largest relative difference of the fp32 graph over {len(parity["shapes"])} shapes of (batch, tokens, padding):
 {max(each["difference"] for each in parity["shapes"]):.1e} (refused over {parity["tolerance"]:.0e}).
 
-{_scores(content)}
+{scores_table(content)}
 
-Measured on {parity["lists"]} queries with {parity["documents"]} documents in all. *Batch dependence* is the largest
-change of a score between a run of its own and a run of the whole list: int8 activations are scaled over a whole run, so
-int8 scores depend on the other rows. `rankgrad.deploy` runs int8 rows one at a time; do the same elsewhere, or group
+Measured on {parity["lists"]} queries with {parity["documents"]} documents in all, the dependences on the first 64
+documents. *Batch dependence* is the largest
+change of a score between a run of its own and a run of the whole list, *padding dependence* between a run of its own
+and the same row padded to the longest of the list: the activations of int8 are scaled over a whole run, so its scores
+depend on the other rows and on padding. `rankgrad.deploy` runs int8 rows one at a time; do the same elsewhere, or group
 texts of like length.
+{quality_section(content)}
+## Latency
+
+{latency_section(content)}
+
+## Provenance
+
+{_provenance(content)}
 
 ## Use
 
@@ -69,34 +66,10 @@ for result in model.rerank("a query", ["a document", "another document"]):
     print(result.index, result.score)
 ```
 
-or `python -m rankgrad.deploy {name} "a query" "a document" "another document"`. With ONNX Runtime alone:
-
-```python
-import numpy, onnxruntime, tokenizers
-
-session = onnxruntime.InferenceSession("{name}/onnx/model.onnx")
-text = tokenizers.Tokenizer.from_file("{name}/tokenizer.json").encode({_TEXTS[kind]})
-values = {{"input_ids": text.ids, "attention_mask": text.attention_mask, "token_type_ids": text.type_ids}}
-feeds = {{each.name: numpy.array([values[each.name]], dtype="int64") for each in session.get_inputs()}}
-output = session.run(None, feeds)[0]
-```
-"""
+or `python -m rankgrad.deploy {name} "a query" "a document" "another document"`.{onnxruntime_alone(content, name)}"""
 
 
-def _sizes(content: dict[str, Any]) -> str:
-    graphs = content["graphs"].items()
-    return "\n".join(f"| {variant} | `{graph['file']}` | {graph['bytes'] / 2**20:.1f} |" for variant, graph in graphs)
-
-
-def _scores(content: dict[str, Any]) -> str:
-    rows = [
-        "| variant | largest score difference | spread of scores | Kendall tau | batch dependence |",
-        "|---|---|---|---|---|",
-    ]
-    for variant in content["graphs"]:
-        found = content["parity"][variant]
-        rows.append(
-            f"| {variant} | {found['score_difference']:.2g} | {found['score_spread']:.2g} | {found['kendall_tau']:.3f} "
-            f"| {found['batch_dependence']:.2g} |"
-        )
-    return "\n".join(rows)
+def _provenance(content: dict[str, Any]) -> str:
+    made = content["provenance"]
+    return f"""Exported by rankgrad {content["rankgrad_version"]} with torch {made["torch_version"]} from a model of
+{made["parameters"]:,} parameters; SHA-256 of its names and float32 weights `{made["weights_sha256"]}`."""

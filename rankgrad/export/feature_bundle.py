@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from rankgrad import __version__, deploy
 from rankgrad._checks import InputError
@@ -16,6 +13,7 @@ from rankgrad.deploy.bundle import FEATURE_RANKER, FORMAT_VERSION, MARKER, finge
 from rankgrad.export.feature_card import feature_card
 from rankgrad.export.feature_parity import check_lists, check_ragged
 from rankgrad.export.onnx import export_onnx, exportable
+from rankgrad.export.provenance import provenance
 from rankgrad.export.samples import feature_samples, other_files
 from rankgrad.models import FeatureRanker
 from rankgrad.models._folder import write_json
@@ -50,7 +48,7 @@ def write_feature_bundle(
                 "names": None if feature_names is None else list(feature_names),
                 "listwise": len(reference.attention) > 0,
             },
-            "provenance": _provenance(reference),
+            "provenance": {"settings": dict(reference.settings), **provenance(reference)},
             **declared._asdict(),
             "graphs": {"fp32": {"file": _FILE, **fingerprint(temporary / _FILE)}},
         }
@@ -74,17 +72,3 @@ def _check_names(names: Sequence[str], count: int) -> None:
     if len(set(names)) < len(names):
         twice = next(name for place, name in enumerate(names) if name in names[:place])
         raise InputError(f"feature_names: {twice!r} occurs twice: give each feature its own name")
-
-
-def _provenance(model: FeatureRanker) -> dict[str, Any]:
-    """What the graph was made of: settings, number of parameters, a digest of the weights, torch's version."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.contiguous().numpy().tobytes())
-    return {
-        "settings": dict(model.settings),
-        "parameters": sum(each.numel() for each in model.parameters()),
-        "weights_sha256": digest.hexdigest(),
-        "torch_version": str(torch.__version__),
-    }

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from rankgrad import deploy
 from rankgrad._checks import InputError
-from rankgrad.export.files import longest
+from rankgrad.deploy.samples import list_scores
+from rankgrad.deploy.text_model import TextModel
 from rankgrad.export.onnx import Ranker
-from rankgrad.export.probe import Shape, random_tokens, shapes
+from rankgrad.export.probe import Shape
+from rankgrad.export.subject import Subject
+from rankgrad.export.token_inputs import token_probes
 from rankgrad.models import CrossEncoder
 from rankgrad.tokens import Tokens
 
 Lists: TypeAlias = Sequence[tuple[str, Sequence[str]]]
 """Queries, each with the documents to rank for it."""
+
+
+DEPENDENCE_DOCUMENTS = 64
 
 
 class ParityError(InputError):
@@ -36,17 +44,19 @@ class ScoreParity(NamedTuple):
 
     ``score_difference`` is the largest difference of a score, to be seen against ``score_spread``, the standard
     deviation of torch's scores. ``kendall_tau`` is the mean agreement of the orders, 1 = the same. ``batch_dependence``
-    is the largest change of a score between a run of its own and one run of the whole list; ``rankgrad.deploy`` runs
-    int8 rows alone.
+    is the largest change of a score between a run of its own and one run of the whole list, ``padding_dependence``
+    between a run of its own and the same row padded to the longest of the list; ``rankgrad.deploy`` runs int8 rows
+    alone and unpadded. Both are of the first lists, up to 64 documents.
     """
 
     score_difference: float
     score_spread: float
     kendall_tau: float
     batch_dependence: float
+    padding_dependence: float
 
 
-def check_shapes(model: Ranker, graph: deploy.Graph, *, tolerance: float) -> list[ShapeParity]:
+def check_shapes(model: Ranker | Subject, graph: deploy.Graph, *, tolerance: float) -> list[ShapeParity]:
     """Compare a float graph with torch on random tokens of several shapes.
 
     Args:
@@ -58,9 +68,8 @@ def check_shapes(model: Ranker, graph: deploy.Graph, *, tolerance: float) -> lis
         ParityError: naming the first shape that disagrees.
     """
     found = []
-    for shape in shapes(longest(model)):
-        tokens = random_tokens(model.tokenizer, shape)
-        expected, got = torch_output(model, tokens), graph(tokens)
+    for shape, rows in token_probes(model) if isinstance(model, nn.Module) else model.probes():
+        expected, got = torch_output(model, rows), graph(rows)
         difference = relative_difference(expected, got)
         if not difference <= tolerance:
             raise ParityError(
@@ -71,22 +80,27 @@ def check_shapes(model: Ranker, graph: deploy.Graph, *, tolerance: float) -> lis
     return found
 
 
-def compare_scores(model: Ranker, exported: deploy.CrossEncoder | deploy.ColBERT, lists: Lists) -> ScoreParity:
+def compare_scores(model: Ranker | Subject, exported: TextModel, lists: Lists) -> ScoreParity:
     """Compare the scores of real texts, as the artifact will be used."""
     expected = [_torch_scores(model, query, documents) for query, documents in lists]
-    got = [_exported_scores(exported, query, documents) for query, documents in lists]
-    alone, together = (
+    got = [list_scores(exported, query, documents) for query, documents in lists]
+    few = _first_lists(lists)
+    wide = copy.copy(exported)
+    wide.graph = cast(deploy.Graph, _Padded(exported.graph))
+    alone, together, padded = (
         np.concatenate(
-            [_exported_scores(exported, query, documents, size or len(documents)) for query, documents in lists]
+            [list_scores(model, query, documents, batch_size=size or len(documents)) for query, documents in few]
         )
-        for size in (1, None)
+        for model, size in ((exported, 1), (exported, None), (wide, 1))
     )
     scores, finite = np.concatenate(expected), np.isfinite(np.concatenate(expected))
+    known = finite[: len(alone)]
     return ScoreParity(
         score_difference=_largest(scores[finite] - np.concatenate(got)[finite]),
         score_spread=float(scores[finite].std()) if finite.any() else 0.0,
         kendall_tau=float(np.mean([kendall_tau(*both) for both in zip(expected, got, strict=True)])),
-        batch_dependence=_largest(alone[finite] - together[finite]),
+        batch_dependence=_largest(alone[known] - together[known]),
+        padding_dependence=_largest(alone[known] - padded[known]),
     )
 
 
@@ -123,26 +137,43 @@ def relative_difference(expected: np.ndarray, got: np.ndarray) -> float:
     return _largest(expected[finite] - got[finite]) / max(1.0, _largest(expected[finite]))
 
 
-def torch_output(model: Ranker, tokens: Tokens) -> np.ndarray:
+def torch_output(model: Ranker | Subject, tokens: Any) -> np.ndarray:
     """What torch gives for the inputs of the graph."""
+    if not isinstance(model, nn.Module):
+        return model.expected(tokens)
     names = ["input_ids", "attention_mask", *(["token_type_ids"] if isinstance(model, CrossEncoder) else [])]
     with torch.inference_mode():
         return model.forward_tokens(*(torch.from_numpy(getattr(tokens, name)) for name in names)).numpy()
 
 
-def _torch_scores(model: Ranker, query: str, documents: Sequence[str]) -> np.ndarray:
+def _torch_scores(model: Ranker | Subject, query: str, documents: Sequence[str]) -> np.ndarray:
+    if not isinstance(model, nn.Module):
+        return model.scores(query, documents)
     with torch.inference_mode():
         if isinstance(model, CrossEncoder):
             return model.score([query] * len(documents), documents).numpy()
         return model.score([query], model.encode_documents(documents))[0].numpy()
 
 
-def _exported_scores(
-    exported: deploy.CrossEncoder | deploy.ColBERT, query: str, documents: Sequence[str], batch_size: int | None = None
-) -> np.ndarray:
-    if isinstance(exported, deploy.CrossEncoder):
-        return exported.score([query] * len(documents), documents, batch_size=batch_size)
-    return exported.score([query], exported.encode_documents(documents, batch_size=batch_size))[0]
+def _first_lists(lists: Lists) -> Lists:
+    """The first list, and those behind it that leave the documents within ``DEPENDENCE_DOCUMENTS``."""
+    ends = np.cumsum([len(documents) for _, documents in lists])
+    return lists[: max(1, int(np.searchsorted(ends, DEPENDENCE_DOCUMENTS, side="right")))]
+
+
+class _Padded:
+    """A graph that runs each row by itself, without taking its padding off."""
+
+    def __init__(self, graph: deploy.Graph) -> None:
+        self._graph = graph
+        self.batch_size = graph.batch_size
+
+    def __call__(self, rows: Any) -> np.ndarray:
+        return self._graph(rows)
+
+    def batches(self, tokens: Tokens, *, batch_size: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for row in range(len(tokens.input_ids)):
+            yield np.array([row]), self._graph(Tokens(*(field[[row]] for field in tokens)))
 
 
 def _largest(values: np.ndarray) -> float:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rankgrad.prompts import PromptTokenizer
 from rankgrad.tokens import LateInteractionTokenizer, PairTokenizer, Tokens
 
 
@@ -32,7 +33,9 @@ def shapes(longest: int) -> tuple[Shape, ...]:
     return tuple(dict.fromkeys(shape for shape in wanted if shape.tokens <= longest))
 
 
-def random_tokens(tokenizer: PairTokenizer | LateInteractionTokenizer, shape: Shape, *, seed: int = 0) -> Tokens:
+def random_tokens(
+    tokenizer: PairTokenizer | LateInteractionTokenizer | PromptTokenizer, shape: Shape, *, seed: int = 0
+) -> Tokens:
     """Random words of the vocabulary in a shape, the first third of each row in segment 0."""
     generator = np.random.default_rng(seed)
     size = (shape.batch, shape.tokens)
@@ -43,6 +46,19 @@ def random_tokens(tokenizer: PairTokenizer | LateInteractionTokenizer, shape: Sh
     real = columns < lengths
     segments = (columns >= np.maximum(lengths // 3, 1)) & real
     return Tokens(np.where(real, input_ids, tokenizer.pad_id), real.astype(np.int64), segments.astype(np.int64), real)
+
+
+def padded_left(tokens: Tokens) -> Tokens:
+    """The same rows with their padding in front.
+
+    Example:
+        >>> row = np.array([[7, 8, 0]])
+        >>> padded_left(Tokens(row, np.array([[1, 1, 0]]), 0 * row, row > 0)).input_ids.tolist()
+        [[0, 7, 8]]
+    """
+    width = tokens.input_ids.shape[1]
+    places = (np.arange(width) - (width - tokens.lengths)[:, None]) % width
+    return Tokens(*(np.take_along_axis(field, places, axis=1) for field in tokens))
 
 
 _PASSAGES = """

@@ -1,4 +1,4 @@
-"""From a float graph to an int8 graph."""
+"""From a float graph to an int8 graph whose activations are scaled at run time."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankgrad._checks import require
+from rankgrad._files import atomic_file
 
 if TYPE_CHECKING:
     from onnx import GraphProto
 
-_PREPARED = ("onnx.quant.pre_process", "onnxruntime.quant")
+PREPARED = ("onnx.quant.pre_process", "onnxruntime.quant")
 
 
 def quantize_onnx(source: str | Path, target: str | Path) -> None:
@@ -41,24 +42,30 @@ def quantize_onnx(source: str | Path, target: str | Path) -> None:
     model = onnx.load(str(source))
     # The exporter has inferred every shape already, and onnxruntime's symbolic inference fails on its graphs; without
     # this mark the quantizer recommends that inference on the root logger, and installs a handler there.
-    model.metadata_props.add(key=_PREPARED[0], value=_PREPARED[1])
-    quantization.quantize_dynamic(
-        model,
-        str(target),
-        op_types_to_quantize=["MatMul"],
-        nodes_to_exclude=_left_exact(model.graph),
-        per_channel=True,
-        weight_type=quantization.QuantType.QInt8,
-    )
+    model.metadata_props.add(key=PREPARED[0], value=PREPARED[1])
+    with atomic_file(target) as temporary:
+        quantization.quantize_dynamic(
+            model,
+            str(temporary),
+            op_types_to_quantize=["MatMul"],
+            nodes_to_exclude=left_exact(model.graph),
+            per_channel=True,
+            weight_type=quantization.QuantType.QInt8,
+        )
 
 
-def _left_exact(graph: GraphProto) -> list[str]:
-    """Names of the multiplications that stay in float: heads, and weights under a tenth of the size of the largest."""
+def left_exact(graph: GraphProto) -> list[str]:
+    """Names of the multiplications that stay in float: heads and small ones."""
+    # The quantizer turns every Gemm into a MatMul of this name before it looks at the list.
+    heads = [f"{node.name}_MatMul" for node in graph.node if node.op_type == "Gemm"]
+    return heads + small_multiplications(graph)
+
+
+def small_multiplications(graph: GraphProto) -> list[str]:
+    """Names of the multiplications with a constant under a tenth of the size of the largest."""
     sizes = {weight.name: prod(weight.dims) for weight in graph.initializer}
     multiplied = {
         node.name: max(sizes.get(name, 0) for name in node.input) for node in graph.node if node.op_type == "MatMul"
     }
     largest = max(multiplied.values(), default=0)
-    # The quantizer turns every Gemm into a MatMul of this name before it looks at the list.
-    heads = [f"{node.name}_MatMul" for node in graph.node if node.op_type == "Gemm"]
-    return heads + [name for name, size in multiplied.items() if 0 < size * 10 < largest]
+    return [name for name, size in multiplied.items() if 0 < size * 10 < largest]

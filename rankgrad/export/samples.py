@@ -17,6 +17,7 @@ from rankgrad.export.feature_probe import ListShape, random_rows
 from rankgrad.export.onnx import Ranker
 from rankgrad.export.parity import _torch_scores
 from rankgrad.export.probe import probe_lists
+from rankgrad.export.subject import Subject
 from rankgrad.models import FeatureRanker
 
 _LISTS, _DOCUMENTS, _ROWS = 2, 4, 4
@@ -24,7 +25,7 @@ _CARD = "README.md"
 
 
 def text_samples(
-    model: Ranker, folder: Path, variants: Sequence[deploy.Variant], *, tolerance: float
+    model: Ranker | Subject, folder: Path, variants: Sequence[deploy.Variant], *, tolerance: float
 ) -> dict[str, Any]:
     """A few built-in texts with torch's scores, and how far each graph is from them.
 

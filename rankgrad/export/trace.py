@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
@@ -33,7 +34,7 @@ _REGISTRATION_LOG = "torch.onnx._internal.exporter._registration"
 
 
 class Declared(NamedTuple):
-    """What a graph declares: the names of its inputs, of its output, and its opset."""
+    """What a graph declares: the names of its inputs, of its first output, and its opset."""
 
     inputs: tuple[str, ...]
     output: str
@@ -55,7 +56,7 @@ def write_graph(
         module: on the CPU, in float32 and evaluation mode.
         example: an input by its name in ``forward``; no free axis may have size 0 or 1, which would be taken as fixed.
         path: the file to write.
-        shapes: the axes of each input, and of the output, which comes last.
+        shapes: the axes of each input, then of each output, in their order.
         opset: version of the ONNX operators.
         tidy: what is done to the graph before it is checked.
 
@@ -65,7 +66,8 @@ def write_graph(
     """
     onnx = require("onnx", "onnx")
     require("onnxscript", "onnx")
-    output = list(shapes)[-1]
+    outputs = [name for name in shapes if name not in example]
+    placed = by_place(module, example)
     free = {name: torch.export.Dim(name) for axes in shapes.values() for name in axes if isinstance(name, str)}
     dynamic = {
         name: {place: free[axis] for place, axis in enumerate(shapes[name]) if isinstance(axis, str)}
@@ -74,11 +76,11 @@ def write_graph(
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             module,
-            (),
-            kwargs=dict(example),
+            tuple(example[name] for name in placed),
+            kwargs={name: value for name, value in example.items() if name not in placed},
             dynamo=True,
             dynamic_shapes=dynamic,
-            output_names=[output],
+            output_names=outputs,
             opset_version=opset,
             verbose=False,
         )
@@ -92,15 +94,21 @@ def write_graph(
     onnx.checker.check_model(proto)
     onnx.save(proto, str(path))
     versions = {each.domain: each.version for each in proto.opset_import}
-    return Declared(tuple(value.name for value in proto.graph.input), output, versions[""])
+    return Declared(tuple(value.name for value in proto.graph.input), outputs[0], versions[""])
 
 
 def check_axes(graph: GraphProto, shapes: Mapping[str, Axes]) -> None:
-    """Refuse a graph whose inputs or output have other axes than asked for: exporters have fixed one without a word."""
+    """Refuse a graph with other axes than asked for: exporters have fixed one without a word."""
     for value in (*graph.input, *graph.output):
         shape, expected = _shape(value), list(shapes[value.name])
         if shape != expected:
             raise InputError(f"the exported graph's {value.name} has shape {shape}, expected {expected}")
+
+
+def by_place(module: nn.Module, names: Iterable[str]) -> list[str]:
+    """Those of the names that ``forward`` takes by their place alone."""
+    parameters = signature(module.forward).parameters
+    return [name for name in names if name in parameters and parameters[name].kind is Parameter.POSITIONAL_ONLY]
 
 
 def _shape(value: ValueInfoProto) -> list[str | int]:

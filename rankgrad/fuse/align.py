@@ -104,6 +104,9 @@ def as_numbers(mask: Tensor, dtype: torch.dtype) -> Tensor:
         >>> as_numbers(torch.tensor([True, False]), torch.float32)
         tensor([1., 0.])
     """
+    if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export():
+        # ONNX has no view of another type.
+        return mask.to(dtype)
     # From bytes a conversion is vectorised, from bool it is not.
     return mask.view(torch.uint8).to(dtype)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
+import torch
 from torch import Tensor
 
 from rankgrad._checks import InputError
@@ -92,7 +93,8 @@ def normalise_clean(
     if ranks is not None and method == "quantile":
         return ((count - ranks) / (count - 1).clamp(min=1)).masked_fill(count == 1, 0.5) * real
     largest = values.detach().abs().amax(dim=-1, keepdim=True)
-    if bool(largest.isinf().any()):
+    exporting = torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
+    if not exporting and bool(largest.isinf().any()):
         raise InputError('scores: an infinite one has no place on a scale: leave it out, or take "rank" or "quantile"')
     if method == "none":
         return values

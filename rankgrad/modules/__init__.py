@@ -3,6 +3,7 @@
 from rankgrad.modules.feature_bins import FeatureBins
 from rankgrad.modules.feature_transform import FeatureTransform
 from rankgrad.modules.max_sim import MaxSim
+from rankgrad.modules.muvera import Muvera
 from rankgrad.modules.pooling import pool_states
 from rankgrad.modules.projection_layer import ProjectionHead, ProjectionLayer
 from rankgrad.modules.soft_ranking import SoftRank, SoftSort, SoftTopK
@@ -15,6 +16,7 @@ __all__ = [
     "FeatureBins",
     "FeatureTransform",
     "MaxSim",
+    "Muvera",
     "ProjectionHead",
     "ProjectionLayer",
     "SoftRank",

@@ -1,6 +1,9 @@
-"""Exact search over embeddings, a block of queries and documents at a time."""
+"""Exact search over a collection, a block of queries and documents at a time."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -27,22 +30,52 @@ def exact_top(queries: Tensor, documents: Tensor, k: int, *, allowed: Tensor | N
         >>> exact_top(torch.tensor([[1.0]]), torch.tensor([[1.0], [3.0], [3.0], [2.0]]), 2).ids.tolist()
         [[1, 2]]
     """
+    score = partial(_products, queries, documents)
+    return best_of_blocks(score, len(queries), len(documents), k, device=queries.device, allowed=allowed)
+
+
+def best_of_blocks(
+    score: Callable[[slice, slice], Tensor],
+    queries: int,
+    documents: int,
+    k: int,
+    *,
+    device: torch.device,
+    allowed: Tensor | None = None,
+) -> Ranking:
+    """The ``k`` highest of ``score(some queries, some documents)``, float32 ``[queries, documents]``, over all.
+
+    Args:
+        score: gives the scores of a block.
+        queries, documents: how many there are.
+        k: at most as many as there are documents.
+        device: of the scores.
+        allowed: bool ``[queries, documents]``, the documents that may be found; None = all.
+    """
     parts = []
-    for start in range(0, len(queries), _QUERIES):
-        inside = slice(start, start + _QUERIES)
-        parts.append(_block_top(queries[inside], documents, k, None if allowed is None else allowed[inside]))
+    for start in range(0, queries, _QUERIES):
+        inside = slice(start, min(start + _QUERIES, queries))
+        row = partial(score, inside)
+        masks = None if allowed is None else allowed[inside]
+        parts.append(_row_top(row, inside.stop - inside.start, documents, k, device, masks))
     return Ranking(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
 
-def _block_top(queries: Tensor, documents: Tensor, k: int, allowed: Tensor | None) -> Ranking:
-    step = max(k, _BLOCK_ELEMENTS // len(queries))
-    best = Ranking(*(torch.empty(len(queries), 0, dtype=dtype, device=queries.device) for dtype in _FIELDS))
-    for start in range(0, len(documents), step):
-        chunk = documents[start : start + step]
-        scores = (queries @ chunk.T).float()
+def _products(queries: Tensor, documents: Tensor, some: slice, others: slice) -> Tensor:
+    return (queries[some] @ documents[others].T).float()
+
+
+def _row_top(
+    score: Callable[[slice], Tensor], queries: int, documents: int, k: int, device: torch.device, allowed: Tensor | None
+) -> Ranking:
+    step = max(k, _BLOCK_ELEMENTS // queries)
+    best = Ranking(*(torch.empty(queries, 0, dtype=dtype, device=device) for dtype in _FIELDS))
+    for start in range(0, documents, step):
+        inside = slice(start, min(start + step, documents))
+        scores = score(inside)
         if allowed is not None:
-            scores = scores.masked_fill(~allowed[:, start : start + step].to(scores.device), -torch.inf)
-        found = top(scores, min(k, len(chunk)), floor=-torch.inf)
+            scores = scores.masked_fill(~allowed[:, inside].to(scores.device), -torch.inf)
+        found = top(scores, min(k, scores.shape[1]), floor=-torch.inf)
         best = _merged(best, found._replace(ids=found.ids + start), k)
     return masked_ranking(*best)
 

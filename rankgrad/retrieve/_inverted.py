@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rankgrad._checks import InputError
+from rankgrad.retrieve._compiled import compiled_search
 from rankgrad.retrieve._top import check_allowed, check_k, top
 from rankgrad.retrieve.weighted_terms import WeightedTerms
 from rankgrad.types import Ranking
@@ -53,6 +54,9 @@ def search(
     check_k(k, index.documents)
     if allowed is not None:
         allowed = check_allowed(allowed, terms.queries, index.documents)
+    found = None if finish is not None else compiled_search(index, terms, k, allowed)
+    if found is not None:
+        return found
     group = max(1, _GROUP_ELEMENTS // index.documents)
     parts = []
     for start in range(0, terms.queries, group):

@@ -95,8 +95,9 @@ class Analyzer:
 
     def __call__(self, text: str) -> list[str]:
         """The terms of ``text``, in order, repeats included."""
-        terms = self.collect([text])
-        return [terms.vocabulary[position] for position in terms.ids]
+        stop_words = frozenset(self.stop_words)
+        words = re.compile(self.pattern).findall(text.lower() if self.lowercase else text)
+        return self._stems([word for word in words if word not in stop_words])
 
     def collect(self, texts: Sequence[str]) -> Terms:
         """The terms of many texts; each distinct word is filtered and stemmed once."""
@@ -121,10 +122,13 @@ class Analyzer:
     def _terms_of(self, words: list[str]) -> tuple[list[str], np.ndarray]:
         """The vocabulary behind ``words``, and for each word its position in it, -1 for a stop word."""
         stop_words = frozenset(self.stop_words)
-        stems = words if self.stemmer is None else require("Stemmer", "retrieve").Stemmer(self.stemmer).stemWords(words)
+        stems = self._stems(words)
         vocabulary: dict[str, int] = {}
         positions = np.full(len(words), -1, dtype=np.int32)
         for row, (word, stem) in enumerate(zip(words, stems, strict=True)):
             if word not in stop_words:
                 positions[row] = vocabulary.setdefault(stem, len(vocabulary))
         return list(vocabulary), positions
+
+    def _stems(self, words: list[str]) -> list[str]:
+        return words if self.stemmer is None else require("Stemmer", "retrieve").Stemmer(self.stemmer).stemWords(words)

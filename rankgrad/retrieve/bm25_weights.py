@@ -11,6 +11,7 @@ from rankgrad.retrieve.analyzer import Terms
 from rankgrad.retrieve.postings import Postings, count_postings
 
 Method = Literal["lucene", "robertson", "atire", "bm25l", "bm25+"]
+_BLOCK = 1 << 16
 
 
 def check_method(method: str, k1: float, b: float) -> None:
@@ -102,14 +103,17 @@ def build_postings(terms: Terms, *, method: Method, k1: float, b: float, delta: 
     """
     counts = count_postings(terms)
     lengths = terms.lengths / terms.lengths.mean()
-    scores = bm25_weights(
-        counts.frequency,
-        lengths[counts.rows],
-        counts.document_frequency[counts.term],
-        len(terms.lengths),
-        method=method,
-        k1=k1,
-        b=b,
-        delta=delta,
-    )
+    options = {"k1": k1, "b": b, "delta": delta}
+    scores = np.empty(len(counts.rows), dtype=np.float32)
+    # A block at a time: float64 of all entries would take several times the memory of the index.
+    for start in range(0, len(scores), _BLOCK):
+        inside = slice(start, start + _BLOCK)
+        scores[inside] = bm25_weights(
+            counts.frequency[inside],
+            lengths[counts.rows[inside]],
+            counts.document_frequency[counts.term[inside]],
+            len(terms.lengths),
+            method=method,
+            **options,
+        )
     return counts.postings(scores)

@@ -71,6 +71,19 @@ class FaissIndex:
             ) from error
         self._set(handle)
 
+    def add(self, embeddings: Tensor) -> None:
+        """Add embeddings ``[documents, dim]`` behind those there; the first ones fill the index.
+
+        Raises:
+            InputError: for embeddings of another width than those there, or as :meth:`fill` does.
+        """
+        if self.handle is None:
+            self.fill(embeddings)
+            return
+        if embeddings.shape[1] != self.dim:
+            raise InputError(f"embeddings: expected [documents, {self.dim}], got {list(embeddings.shape)}")
+        self.handle.add(embeddings.float().cpu().contiguous().numpy())
+
     def search(self, queries: Tensor, k: int) -> Ranking:
         """The ``k`` documents that FAISS finds for each of ``[queries, dim]``; equal scores in order of rows."""
         scores, ids = self.handle.search(queries.detach().float().cpu().contiguous().numpy(), k)
@@ -80,6 +93,24 @@ class FaissIndex:
     def write(self, folder: Path) -> None:
         """Write the index's file into a folder."""
         self.library.write_index(self.handle, str(folder / FILE))
+
+    def to_bytes(self) -> Tensor:
+        """The index as one tensor, uint8."""
+        return torch.from_numpy(self.library.serialize_index(self.handle))
+
+    def from_bytes(self, content: Tensor, documents: int) -> None:
+        """Take what :meth:`to_bytes` gave.
+
+        Raises:
+            InputError: when it is damaged, or holds another number of documents.
+        """
+        try:
+            handle = self.library.deserialize_index(content.cpu().numpy())
+        except (RuntimeError, MemoryError) as error:
+            raise InputError(f"the FAISS index is damaged ({_last_line(error)}): write the index again") from error
+        if handle.ntotal != documents:
+            raise InputError(f"the FAISS index holds {handle.ntotal} documents, not {documents}: write it again")
+        self._set(handle)
 
     def read(self, folder: Path, documents: int) -> None:
         """Read what :meth:`write` wrote.

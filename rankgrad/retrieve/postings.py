@@ -29,7 +29,7 @@ class PostingCounts(NamedTuple):
 
     Shape:
         term: int64 ``[entries]``, ascending.
-        rows: int64 ``[entries]``, document rows, ascending within a term.
+        rows: int32 ``[entries]``, document rows, ascending within a term.
         frequency: int64 ``[entries]``, at least 1.
         document_frequency: int64 ``[terms]``, documents that hold the term.
     """
@@ -42,7 +42,7 @@ class PostingCounts(NamedTuple):
     def postings(self, scores: np.ndarray) -> Postings:
         """Postings with these ``scores``, one an entry."""
         indptr = np.concatenate([[0], np.cumsum(self.document_frequency)])
-        return Postings(indptr.astype(np.int64), self.rows.astype(np.int32), scores.astype(np.float32))
+        return Postings(indptr.astype(np.int64), self.rows, scores.astype(np.float32, copy=False))
 
 
 def count_postings(terms: Terms) -> PostingCounts:
@@ -56,8 +56,14 @@ def count_postings(terms: Terms) -> PostingCounts:
         raise InputError("no document holds a term: are they empty, or do stop words and pattern leave nothing?")
     # One sort of term * documents + row gives term-major order and makes equal neighbours of repeats.
     keys = terms.ids.astype(np.int64) * documents
-    keys += np.repeat(np.arange(documents, dtype=np.int64), terms.lengths)
+    keys += np.repeat(np.arange(documents, dtype=np.int32), terms.lengths)
     keys.sort()
     starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    term, rows = np.divmod(keys[starts], documents)
-    return PostingCounts(term, rows, np.diff(starts, append=len(keys)), np.bincount(term, minlength=vocabulary))
+    frequency = np.diff(starts, append=len(keys))
+    keys = keys[starts]
+    del starts  # each of these arrays is twice as large as the rows or weights of the index
+    document_frequency = np.diff(np.searchsorted(keys, np.arange(vocabulary + 1) * documents))
+    keys -= np.repeat(np.arange(vocabulary) * documents, document_frequency)
+    rows = keys.astype(np.int32)
+    del keys
+    return PostingCounts(np.repeat(np.arange(vocabulary), document_frequency), rows, frequency, document_frequency)

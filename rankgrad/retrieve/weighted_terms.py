@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -35,12 +36,22 @@ class WeightedTerms(NamedTuple):
     @classmethod
     def of(cls, queries: Sequence[str], analyzer: Analyzer, vocabulary: Mapping[str, int]) -> WeightedTerms:
         """Count the known terms of query texts."""
+        if len(queries) == 1:
+            return cls._of_one(analyzer(queries[0]), vocabulary)
         terms = analyzer.collect(queries)
         known = np.array([vocabulary.get(term, -1) for term in terms.vocabulary], dtype=np.int64)
         positions = known[terms.ids] if len(known) else np.zeros(0, dtype=np.int64)
         owners = np.repeat(np.arange(len(queries)), terms.lengths)[positions >= 0]
         distinct, counts = np.unique(owners * len(vocabulary) + positions[positions >= 0], return_counts=True)
         return cls(*np.divmod(distinct, len(vocabulary)), counts.astype(np.float64), len(queries))
+
+    @classmethod
+    def _of_one(cls, terms: list[str], vocabulary: Mapping[str, int]) -> WeightedTerms:
+        """The same for a single query, which arrays would not make faster."""
+        known = sorted(Counter(vocabulary[term] for term in terms if term in vocabulary).items())
+        positions = np.array([position for position, _ in known], dtype=np.int64)
+        weights = np.array([count for _, count in known], dtype=np.float64)
+        return cls(np.zeros(len(known), dtype=np.int64), positions, weights, 1)
 
     def part(self, start: int, end: int) -> WeightedTerms:
         """The queries from ``start`` up to ``end``."""

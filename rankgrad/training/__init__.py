@@ -5,6 +5,8 @@ from rankgrad.training.callbacks import BestModel, Checkpoints
 from rankgrad.training.checkpoints import SafeCheckpointIO
 from rankgrad.training.curves import CurveLogger, read_curves
 from rankgrad.training.distill import teacher_run, teacher_scores, write_teacher_scores
+from rankgrad.training.encode import encode_corpus
+from rankgrad.training.encode_lines import EncodingLines
 from rankgrad.training.first_stage import fit_first_stage_weight
 from rankgrad.training.gather import across_processes, all_gather_rows
 from rankgrad.training.grad_cache import SplitModel, cached_scores
@@ -29,6 +31,7 @@ __all__ = [
     "BestModel",
     "Checkpoints",
     "CurveLogger",
+    "EncodingLines",
     "HardNegatives",
     "KeepShare",
     "ListMetrics",
@@ -48,6 +51,7 @@ __all__ = [
     "across_processes",
     "all_gather_rows",
     "cached_scores",
+    "encode_corpus",
     "fit_first_stage_weight",
     "mine_to_folder",
     "parameter_groups",

@@ -174,7 +174,7 @@ def test_evaluate_lets_models_keep_a_share_of_the_score_before_them(run: Any, fo
 
 def test_export_replaces_a_bundle_when_told_to(run: Any, folders: Any, tmp_path: Path) -> None:
     shutil.copytree(folders.colbert_bundle, tmp_path / "bundle")
-    words = ("export", folders.cross_encoder, "--out", "bundle", "--no-int8")
+    words = ("export", folders.cross_encoder, "--out", "bundle", "--variants", "fp32")
     assert run(*words).code == 2
     assert run(*words, "--overwrite") == (0, "", "rankgrad: wrote bundle\n")
     assert not (tmp_path / "bundle" / "onnx" / "model_quantized.onnx").exists()

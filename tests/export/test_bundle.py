@@ -132,13 +132,17 @@ def test_without_int8(tiny_ranker: Rankers, tmp_path: Path) -> None:
     said: list[str] = []
     lists = [("sort", ("a key", "sort the values"))]
     content = export_bundle(
-        tiny_ranker("mean"), tmp_path / "plain", quantize=False, calibration_texts=lists, progress=said.append
+        tiny_ranker("mean"), tmp_path / "plain", variants=(), calibration_texts=lists, progress=said.append
     )
-    assert said == ["exporting the fp32 graph", "comparing it with torch"]
+    assert said == [
+        "exporting the fp32 graph",
+        "comparing it with torch",
+        "comparing scores, and timing each graph",
+    ]
     assert list(content["graphs"]) == ["fp32"]
     assert content == read(tmp_path / "plain", "rankgrad.json") | {"inputs": content["inputs"]}
     assert (content["parity"]["lists"], content["parity"]["documents"]) == (1, 2)
-    with pytest.raises(InputError, match="no variant 'int8': choose one of fp32"):
+    with pytest.raises(InputError, match="no variant 'int8': choose one of fp32, or export again"):
         deploy.load(tmp_path / "plain", variant="int8")
 
 
@@ -158,7 +162,8 @@ def test_a_graph_that_disagrees_leaves_nothing(tiny_ranker: Rankers, tmp_path: P
 
 @pytest.mark.usefixtures("exported_before")
 @pytest.mark.parametrize(
-    "step", ["write_tokenizer", "export_onnx", "check_shapes", "quantize_onnx", "compare_scores", "card"]
+    "step",
+    ["write_tokenizer", "export_onnx", "check_shapes", "write_variant", "compare_variants", "card"],
 )
 def test_a_failure_leaves_nothing(
     tiny_ranker: Rankers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -204,7 +209,7 @@ def test_texts_that_cannot_be_compared(tiny_ranker: Rankers, tmp_path: Path, lis
 
 def test_another_kind_of_model(tmp_path: Path) -> None:
     model: Any = np.zeros(3)
-    with pytest.raises(TypeError, match="expected a CrossEncoder, a ColBERT or a FeatureRanker, got ndarray"):
+    with pytest.raises(TypeError, match=r"expected a CrossEncoder, .* or a FeatureRanker, got ndarray"):
         export_bundle(model, tmp_path / "new")
 
 

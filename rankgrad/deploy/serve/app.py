@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from rankgrad import __version__
+from rankgrad.deploy.causal_reranker import CausalReranker
 from rankgrad.deploy.colbert import ColBERT
 from rankgrad.deploy.cross_encoder import CrossEncoder
 from rankgrad.deploy.serve.batching import Batcher
@@ -38,7 +39,7 @@ class Served:
 
 
 def create_app(
-    model: CrossEncoder | ColBERT,
+    model: CrossEncoder | CausalReranker | ColBERT,
     settings: ServerSettings,
     served: Served,
     *,
@@ -61,7 +62,7 @@ def create_app(
         together=settings.batching,
         on_run=metrics.run,
     )
-    engine = PairEngine(model, batcher) if isinstance(model, CrossEncoder) else LateEngine(model, batcher)
+    engine = LateEngine(model, batcher) if isinstance(model, ColBERT) else PairEngine(model, batcher)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

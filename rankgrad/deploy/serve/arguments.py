@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rankgrad._checks import InputError
 from rankgrad.deploy.serve.settings import ServerSettings
+from rankgrad.types import VARIANTS
 
 KEY_VARIABLE = "RANKGRAD_API_KEY"
 
@@ -16,9 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add BUNDLE and all options to a parser."""
     default = ServerSettings()
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder that rankgrad export wrote")
-    parser.add_argument(
-        "--variant", choices=("fp32", "int8"), default="fp32", help="which graph (default: %(default)s)"
-    )
+    parser.add_argument("--variant", choices=VARIANTS, default="fp32", help="which graph (default: %(default)s)")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the graph (default: every core)")
     address = parser.add_argument_group("address")
     address.add_argument("--host", default=default.host, help="default: %(default)s, this machine alone")

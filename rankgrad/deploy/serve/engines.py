@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rankgrad.deploy.causal_reranker import CausalReranker
 from rankgrad.deploy.colbert import ColBERT
 from rankgrad.deploy.cross_encoder import CrossEncoder
 from rankgrad.deploy.maxsim import PackedTokens, maxsim
@@ -27,11 +28,10 @@ class Scores(NamedTuple):
 
 
 class PairEngine:
-    """Scores of a cross-encoder: raw are the logits, relevance is their sigmoid, between 0 and 1."""
+    """Scores of a model of pairs: raw are the logits, relevance is their sigmoid, between 0 and 1."""
 
-    kind = "cross_encoder"
-
-    def __init__(self, model: CrossEncoder, batcher: Batcher) -> None:
+    def __init__(self, model: CrossEncoder | CausalReranker, batcher: Batcher) -> None:
+        self.kind = "cross_encoder" if isinstance(model, CrossEncoder) else "causal_reranker"
         self.model = model
         self.batcher = batcher
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from rankgrad._checks import InputError, require
 from rankgrad.deploy.bundle import Variant, load
+from rankgrad.deploy.causal_reranker import CausalReranker
+from rankgrad.deploy.colbert import ColBERT
+from rankgrad.deploy.cross_encoder import CrossEncoder
 from rankgrad.deploy.feature_ranker import FeatureRanker
 from rankgrad.deploy.serve.settings import ServerSettings
 
@@ -42,6 +45,11 @@ def run_server(
     model = load(bundle, variant=variant, threads=threads)
     if isinstance(model, FeatureRanker):
         raise InputError(f"{bundle} holds a feature ranker, which reads no texts: score rows with rankgrad.deploy")
+    if not isinstance(model, CrossEncoder | CausalReranker | ColBERT):
+        raise InputError(
+            f"{bundle} holds a {type(model).__name__}, which is not served: rank with rankgrad.deploy, or serve a "
+            "cross-encoder, causal reranker or ColBERT"
+        )
     from rankgrad.deploy.serve.app import Served, create_app
     from rankgrad.deploy.serve.connections import close_idle, http_server
     from rankgrad.deploy.serve.logs import event, log_json

@@ -124,7 +124,7 @@ def project(
 
 
 @njit(cache=True, nogil=True)
-def _log_sum(one: float, other: float) -> float:
+def _log_sum(one: Any, other: Any) -> Any:
     """``log(exp(one) + exp(other))``."""
     return max(one, other) + np.log1p(np.exp(-abs(one - other)))
 

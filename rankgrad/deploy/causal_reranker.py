@@ -1,0 +1,60 @@
+"""An exported causal reranker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rankgrad.deploy.graph import Graph
+from rankgrad.deploy.pairs import score_pairs
+from rankgrad.deploy.results import Result, best_first, check_request, score_distinct
+from rankgrad.prompts import PromptTokenizer
+
+
+class CausalReranker:
+    """Score (query, document) pairs with the graph of a decoder that reads a prompt of both.
+
+    The graph holds the reading of the answer; prompts may be padded on either side.
+
+    Args:
+        graph: inputs input_ids and attention_mask; output logits ``[batch, 1]``.
+        tokenizer: the prompt and the lengths the model was trained with.
+    """
+
+    def __init__(self, graph: Graph, tokenizer: PromptTokenizer) -> None:
+        self.graph = graph
+        self.tokenizer = tokenizer
+
+    def score(self, queries: Sequence[str], documents: Sequence[str], *, batch_size: int | None = None) -> np.ndarray:
+        """Score pair i = (``queries[i]``, ``documents[i]``); texts beyond the length limits are cut.
+
+        Args:
+            queries: one text a pair.
+            documents: one text a pair.
+            batch_size: pairs of one run; None suits the variant: one for int8, else as many short ones as pay.
+
+        Returns:
+            Float32 ``[pairs]``, in the order given; higher is better.
+
+        Raises:
+            TypeError: for a bare string.
+            InputError: for an empty query, no pairs, or lists of different lengths.
+        """
+        return score_pairs(self.graph, self.tokenizer, queries, documents, batch_size=batch_size)
+
+    def rerank(self, query: str, documents: Sequence[str], *, k: int | None = None) -> list[Result]:
+        """Put documents in order for a query, the best first; of equal scores the lowest index comes first.
+
+        Args:
+            query: what is looked for.
+            documents: the candidates.
+            k: how many to give back; None for all.
+
+        Raises:
+            TypeError: for a bare string as ``documents``.
+            InputError: for an empty query or document, or ``k`` outside 1 to the number of documents.
+        """
+        check_request(query, documents, k)
+        scores = score_distinct(documents, lambda texts: self.score([query] * len(texts), texts))
+        return best_first(documents, scores, k)
