@@ -35,16 +35,16 @@ def is_small(queries: Tensor, documents: Tensor) -> bool:
 def small_scores(queries: Tensor, documents: Tensor) -> Tensor:
     """Sums of hard maxima ``[queries, documents]`` of ``[queries, tokens, dim]`` and ``[documents, tokens, dim]``."""
     vectors, (count, width, dim) = queries.flatten(0, 1).T, documents.shape
-    some = max(1, cpu_blocks.scored_tokens(vectors.shape[1], dim) // width)
+    # Half as many again as fit a tile: nothing is copied, and the similarities are read once.
+    some = max(1, cpu_blocks.TILE_ELEMENTS * 3 // 2 // (width * (dim + vectors.shape[1])))
     if some >= count:
         maxima = torch.matmul(documents, vectors).amax(dim=1)
     else:
-        # A product reads what it is given more than once: a copy of some documents at a time is near at hand.
         maxima = documents.new_empty(count, vectors.shape[1])
-        near, products = documents.new_empty(some, width, dim), documents.new_empty(some * width, vectors.shape[1])
+        products = documents.new_empty(some * width, vectors.shape[1])
         for first in range(0, count, some):
-            tokens = near[: count - first].copy_(documents[first : first + some])
-            found = torch.mm(tokens.flatten(0, 1), vectors, out=products[: len(tokens) * width])
+            tokens = documents[first : first + some].flatten(0, 1)
+            found = torch.mm(tokens, vectors, out=products[: len(tokens)])
             torch.amax(found.unflatten(0, (-1, width)), 1, out=maxima[first : first + some])
     return maxima.view(count, queries.shape[0], -1).sum(dim=2).T.contiguous()
 
