@@ -1,4 +1,14 @@
-"""From a trained ranker to files that run without torch."""
+"""From a trained ranker to files that run without torch.
+
+- A bundle: ``bundle`` writes it. What a kind of model puts in: ``onnx`` (cross-encoders, ColBERT), ``exit_bundle``,
+  ``reranker_bundle``, ``dense_bundle``, ``sparse_bundle``, ``causal_bundle``, ``feature_*``; chosen in ``subjects``.
+  Files for other runtimes: ``files``, ``card*``, ``samples``.
+- A graph: ``trace`` makes it, ``parity`` and ``probe`` compare it with ``reference``; ``module`` and ``fusion`` are for
+  anything else of tensors.
+- Other graphs made of it: ``variants`` lists them; ``quantize``, ``static_quantize``, ``half``, ``optimize``,
+  ``weight_only`` make them; ``measured``, ``quality`` and ``latency`` say what they lose and gain.
+- With torch: ``compiled`` and ``compile_cache`` (torch.compile), ``ahead_of_time`` (AOTInductor).
+"""
 
 from rankgrad.export.ahead_of_time import export_package, load_package
 from rankgrad.export.bundle import export_bundle
