@@ -48,8 +48,8 @@ def read_beir(folder: str | Path) -> Collection:
         raise InputError(f"{folder / 'qrels'}: no .tsv file; {_LAYOUT}")
     return Collection(
         folder.resolve().name,
-        documents=_texts(corpus, blank=True),
-        queries=_texts(queries, blank=False),
+        documents=read_texts(corpus, blank=True),
+        queries=read_texts(queries, blank=False),
         qrels={split: _judgements(file) for split, file in splits.items()},
     )
 
@@ -61,7 +61,7 @@ def _file(path: Path) -> Path:
     raise InputError(f"{path}: no such file; {_LAYOUT}")
 
 
-def _texts(path: Path, *, blank: bool) -> Texts:
+def read_texts(path: Path, *, blank: bool) -> Texts:
     texts: dict[str, str] = {}
     for record, where in read_objects(path):
         name = text_field(record, "_id", where)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rankgrad.data.beir import _texts
+from rankgrad.data.beir import read_texts
 from rankgrad.data.records import Texts
 
 
@@ -22,4 +22,4 @@ def read_corpus(path: str | Path) -> Texts:
         >>> read_corpus(file).texts
         ('Oslo is in Norway',)
     """
-    return _texts(Path(path), blank=True)
+    return read_texts(Path(path), blank=True)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from rankgrad._digest import digest_of_texts
 from rankgrad.data import Task
-
-_BLOCK = 1 << 20
 
 
 def task_fingerprint(task: Task) -> str:
@@ -24,7 +22,7 @@ def task_fingerprint(task: Task) -> str:
         False
     """
     sides = (side for part in (task.documents, task.queries) for side in (part.ids, part.texts))
-    return _of_texts(text for side in sides for text in (str(len(side)), *side))
+    return digest_of_texts(text for side in sides for text in (str(len(side)), *side))
 
 
 def folder_fingerprint(folder: str | Path) -> str:
@@ -32,7 +30,7 @@ def folder_fingerprint(folder: str | Path) -> str:
     folder = Path(folder)
     names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     shown = [name for name in names if not any(part.startswith(".") for part in name.parts)]
-    return _of_texts(text for name in shown for text in (name.as_posix(), _of_file(folder / name)))
+    return digest_of_texts(text for name in shown for text in (name.as_posix(), _of_file(folder / name)))
 
 
 def settings_fingerprint(settings: Any) -> str:
@@ -45,20 +43,9 @@ def settings_fingerprint(settings: Any) -> str:
         >>> settings_fingerprint({"k": 1, "b": 2}) == settings_fingerprint({"b": 2, "k": 1})
         True
     """
-    return _of_texts([json.dumps(settings, sort_keys=True, ensure_ascii=False)])
-
-
-def _of_texts(texts: Iterable[str]) -> str:
-    digest = hashlib.sha256()
-    for text in texts:
-        content = text.encode("utf-8", "surrogatepass")
-        digest.update(len(content).to_bytes(8, "little") + content)
-    return digest.hexdigest()
+    return digest_of_texts([json.dumps(settings, sort_keys=True, ensure_ascii=False)])
 
 
 def _of_file(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

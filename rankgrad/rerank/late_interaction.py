@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rankgrad._checks import InputError, require
+from rankgrad._digest import digest_of_texts
 from rankgrad._index_files import read_index, write_index
 from rankgrad._modes import frozen, learns
 from rankgrad.ops import maxsim
@@ -140,7 +140,7 @@ class LateInteractionReranker(nn.Module):
             InputError: when ``folder`` holds files that are no index.
         """
         packed = self._packed()
-        settings = {"documents": len(self.documents), "fingerprint": _fingerprint(self.documents)}
+        settings = {"documents": len(self.documents), "fingerprint": digest_of_texts(self.documents)}
         write_index(folder, "late_interaction", packed._asdict(), settings)
 
     def load_index(self, folder: str | Path) -> LateInteractionReranker:
@@ -151,7 +151,7 @@ class LateInteractionReranker(nn.Module):
             InputError: when a file is cut off or damaged, or the index is of other documents.
         """
         tensors, settings = read_index(folder, "late_interaction")
-        if settings.get("fingerprint") != _fingerprint(self.documents):
+        if settings.get("fingerprint") != digest_of_texts(self.documents):
             raise InputError(
                 f"{folder} indexes {settings.get('documents')} other documents than these {len(self.documents)}: "
                 "pass the same ones, or call index() and save_index()"
@@ -224,12 +224,3 @@ def _tensors(packed: Any) -> PackedTokens:
     """Packed tokens as tensors, wherever they come from."""
     embeddings, cu_seqlens = (torch.as_tensor(part) for part in packed)
     return PackedTokens(embeddings, cu_seqlens)
-
-
-def _fingerprint(documents: Sequence[str]) -> str:
-    """A digest that differs when a document, or the order of documents, does."""
-    digest = hashlib.sha256()
-    for document in documents:
-        text = document.encode("utf-8", "surrogatepass")
-        digest.update(len(text).to_bytes(8, "little") + text)
-    return digest.hexdigest()

@@ -6,7 +6,6 @@ from rankgrad.training.checkpoints import SafeCheckpointIO
 from rankgrad.training.curves import CurveLogger, read_curves
 from rankgrad.training.distill import teacher_run, teacher_scores, write_teacher_scores
 from rankgrad.training.encode import encode_corpus
-from rankgrad.training.encode_lines import EncodingLines
 from rankgrad.training.first_stage import fit_first_stage_weight
 from rankgrad.training.gather import across_processes, all_gather_rows
 from rankgrad.training.grad_cache import SplitModel, cached_scores
@@ -31,7 +30,6 @@ __all__ = [
     "BestModel",
     "Checkpoints",
     "CurveLogger",
-    "EncodingLines",
     "HardNegatives",
     "KeepShare",
     "ListMetrics",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,12 +10,12 @@ from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 from torch.utils.data import DataLoader
 
 from rankgrad._checks import InputError, check_texts
+from rankgrad._digest import digest_of_texts
 from rankgrad._files import check_replaceable
 from rankgrad._modes import frozen
 from rankgrad.data import Texts
@@ -32,7 +30,7 @@ from rankgrad.retrieve.encoded import (
     write_manifest,
     write_shard,
 )
-from rankgrad.training.encode_lines import EncodingLines
+from rankgrad.training.progress import progress_bar
 from rankgrad.training.quiet import quiet_lightning
 from rankgrad.types import PackedTokens
 
@@ -103,7 +101,11 @@ def encode_corpus(
         if value < 1:
             raise InputError(f"{name}={value}: expected at least 1")
     folder = Path(folder)
-    content = {"documents": len(documents), "shard_size": shard_size, "texts": _fingerprint(documents)}
+    content = {
+        "documents": len(documents),
+        "shard_size": shard_size,
+        "texts": digest_of_texts((*documents.ids, *documents.texts)),
+    }
     content |= json.loads(json.dumps({"dtype": str(dtype).removeprefix("torch."), "settings": dict(settings or {})}))
     if getattr(rank_zero_only, "rank", 0) == 0:
         _prepare(folder, content, overwrite)
@@ -123,7 +125,7 @@ def encode_corpus(
             enable_progress_bar=progress,
             use_distributed_sampler=False,
             inference_mode=True,
-            callbacks=[TQDMProgressBar() if sys.stderr.isatty() else EncodingLines()] if progress else [],
+            callbacks=[progress_bar()] if progress else [],
         )
         pieces = _Pieces(folder, documents, _BATCHES * batch_size)
         trainer.predict(_Encoding(model, folder, batch_size, dtype), datamodule=pieces, return_predictions=False)
@@ -211,11 +213,3 @@ def _trainer_of(pieces: pl.LightningDataModule) -> pl.Trainer:
     if pieces.trainer is None:
         raise RuntimeError("only a trainer asks for pieces")
     return pieces.trainer
-
-
-def _fingerprint(documents: Texts) -> str:
-    """Changes when a text or an id does."""
-    digest = hashlib.sha256()
-    for name, text in zip(documents.ids, documents.texts, strict=True):
-        digest.update(repr((name, text)).encode())
-    return digest.hexdigest()[:16]

@@ -13,7 +13,7 @@ class ProgressLines(ProgressBar):
     """Write a line now and then, and one a validation: what a bar would be where nothing can be redrawn.
 
     Args:
-        lines: how many lines the whole training gets, validations apart.
+        lines: how many lines the whole training or prediction gets, validations apart.
         file: where they go; None = standard error.
     """
 
@@ -43,6 +43,21 @@ class ProgressLines(ProgressBar):
         """Write what the validation found."""
         if not trainer.sanity_checking:
             self._write(trainer, pl_module, "val/")
+
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Write a line where one is due; of several processes the first speaks of its share."""
+        total, done = int(trainer.num_predict_batches[dataloader_idx]), batch_idx + 1
+        if self._enabled and (done % max(total // self.lines, 1) == 0 or done == total):
+            share = f" of the first of {trainer.world_size} processes" if trainer.world_size > 1 else ""
+            print(f"encoded {done}/{total} batches{share}", file=self.file or sys.stderr, flush=True)
 
     def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule, prefix: str) -> None:
         if self._enabled:

@@ -17,7 +17,7 @@ from rankgrad.models import ColBERT, DenseEncoder, SparseEncoder
 from rankgrad.modules.sparse_rows import SparseRows
 from rankgrad.retrieve import DenseRetriever, EncodedCorpus, SparseRetriever
 from rankgrad.retrieve.encoded import shard_path
-from rankgrad.training import EncodingLines, encode_corpus
+from rankgrad.training import ProgressLines, encode_corpus
 from rankgrad.types import PackedTokens
 
 WORDS = ["return", "open", "sort", "raise", "join", "parse", "number", "file", "values", "error"]
@@ -121,7 +121,7 @@ def test_lines_say_how_far_it_is(dense: DenseEncoder, tmp_path: Path, capsys: py
     encode(dense, tmp_path, progress=True, batch_size=1, shard_size=20)
     lines = capsys.readouterr().err.splitlines()
     assert lines == [f"encoded {done}/3 batches" for done in (1, 2, 3)]
-    assert EncodingLines().lines == 20
+    assert ProgressLines().lines == 20
 
 
 @pytest.mark.parametrize(
