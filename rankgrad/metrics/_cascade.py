@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from rankgrad._checks import InputError
-from rankgrad.metrics._order import readable
 from rankgrad.ops._arguments import check_positive
+from rankgrad.ops._order import readable
 
 
 def stop_probabilities(labels: Tensor, max_label: float) -> Tensor:

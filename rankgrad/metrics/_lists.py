@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from rankgrad._checks import InputError
-from rankgrad.metrics._order import readable
 from rankgrad.ops._arguments import accumulate, check_positive, real_items
+from rankgrad.ops._order import readable
 
 Empty: TypeAlias = float | Literal["skip"]
 """The value of a list that has nothing to find; ``"skip"`` is NaN, which ``nanmean`` leaves out."""

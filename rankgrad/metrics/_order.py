@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rankgrad.ops._order import readable as readable
+from rankgrad.ops._order import readable
 
 
 def ranked_order(

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from rankgrad._checks import InputError
 from rankgrad.metrics._lists import Empty
-from rankgrad.metrics._order import readable
 from rankgrad.metrics._ranked import Ties
+from rankgrad.ops._order import readable
 
 Gain: TypeAlias = Literal["linear", "exp2"] | Callable[[Tensor], Tensor]
 """What a label is worth: itself, 2 to its power less 1, or what a function makes of it (of 0, the padding, 0)."""

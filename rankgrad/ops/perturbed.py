@@ -11,7 +11,7 @@ from torch import Tensor
 from rankgrad.ops._bounded import BoundedLists, bound, bounded, marked
 from rankgrad.ops._dispatch import Backend, resolve_backend
 from rankgrad.ops._noise import Noise, draw, draw_seed, seeded
-from rankgrad.ops.isotonic import cpu
+from rankgrad.ops._order import stable_order
 from rankgrad.ops.isotonic.problem import as_lists
 from rankgrad.ops.ranking import mean_ranks
 
@@ -30,7 +30,7 @@ def perturbed_op(
     places = torch.arange(values.shape[-1], device=values.device)
     for noise, _ in _draws(values, seed, samples, gumbel):
         noisy = noise.mul(temperature).add_(values).masked_fill_(~mask, float("-inf"))
-        order = cpu.order(noisy)
+        order = stable_order(noisy, descending=True)
         found = noisy.gather(-1, order)
         if ranks:
             # Noise below the rounding of the values leaves equal ones equal.
@@ -65,7 +65,7 @@ def perturbed_backward_op(
     upstream = gradient.masked_fill(~_places(mask), 0.0)
     result = torch.zeros(values.shape, dtype=values.dtype, device=values.device)
     for noise, _ in draws:
-        order = cpu.order(noise.mul(temperature).add_(values).masked_fill_(~mask, float("-inf")))
+        order = stable_order(noise.mul(temperature).add_(values).masked_fill_(~mask, float("-inf")), descending=True)
         result += torch.empty_like(noise).scatter_(-1, order, upstream.expand_as(order)).sum(dim=0)
     return result.div_(samples)
 
@@ -240,7 +240,7 @@ def _score_gradient(
 
 def _shares(noisy: Tensor, mask: Tensor, upstream: Tensor) -> Tensor:
     """What of ``sum_i upstream_i rank_i`` an item has part in: its own rank, and a 1 in that of each item below it."""
-    order = cpu.order(noisy.masked_fill(~mask, float("-inf")))
+    order = stable_order(noisy.masked_fill(~mask, float("-inf")), descending=True)
     along = upstream.expand_as(noisy).gather(-1, order)
     below = along.sum(dim=-1, keepdim=True) - _running_sum(along)
     ranks = torch.arange(1, along.shape[-1] + 1, device=along.device, dtype=along.dtype)

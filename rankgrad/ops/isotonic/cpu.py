@@ -68,16 +68,6 @@ def block_sum(x: Tensor, blocks: Tensor) -> Tensor:
     return sums.gather(-1, first)
 
 
-def order(x: Tensor) -> Tensor:
-    """What sorts each list in descending order, among equals by place; ``x`` without NaN."""
-    if x.device.type != "cpu" or x.dtype != torch.float32 or not x.numel():
-        return x.argsort(dim=-1, descending=True, stable=True)
-    n = x.shape[-1]
-    places = sort(x.contiguous().numpy().reshape(-1, n), descending=True)[1]
-    places -= np.arange(0, places.size, n)[:, None]
-    return torch.from_numpy(places.reshape(x.shape))
-
-
 def sort(x: Any, *, descending: bool) -> tuple[Any, Any]:
     """Each list in order, among equals by place, as float64, and where in all items each was; ``x`` without NaN."""
     lists, n = x.shape

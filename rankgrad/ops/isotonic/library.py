@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rankgrad.ops._order import stable_order
 from rankgrad.ops.isotonic import cpu, launch
 
 
@@ -48,7 +49,7 @@ block_sum_op.register_autograd(_backward, setup_context=_setup)
 @torch.library.custom_op("rankgrad::descending_order", mutates_args=())
 def order_op(x: Tensor) -> Tensor:
     """What sorts each list in descending order, among equals by place; int64. No NaN may be in ``x``."""
-    return cpu.order(x)
+    return stable_order(x, descending=True)
 
 
 @order_op.register_fake

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rankgrad.ops.isotonic.cpu import order
+from rankgrad.ops._order import stable_order
 from rankgrad.ops.laplace.lists import Scan, SortedLists, in_order, next_of, sorting_keys
 from rankgrad.ops.scans.recurrence import recurrence
 
@@ -15,7 +15,7 @@ _WIDEST = 300.0
 
 def sort(values: Tensor, mask: Tensor | None, temperature: Tensor, known_order: Tensor | None) -> SortedLists:
     """Lists ``[lists, n]`` in descending order."""
-    found = order(sorting_keys(values, mask)) if known_order is None else known_order.long()
+    found = stable_order(sorting_keys(values, mask), descending=True) if known_order is None else known_order.long()
     return in_order(values, mask, temperature, found, torch.float64)
 
 
