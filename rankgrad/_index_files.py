@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rankgrad._checks import InputError, require
 from rankgrad._files import atomic_file, atomic_folder, check_replaceable
@@ -20,11 +21,30 @@ TENSORS = "index.safetensors"
 FORMAT_VERSION = 1
 
 
-def write_index(folder: str | Path, kind: str, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
+class Engine(NamedTuple):
+    """The file of an engine beside the tensors, in a format of its own, such as FAISS's.
+
+    Args:
+        name: of the file in a new folder.
+        write: puts it where it is told.
+    """
+
+    name: str
+    write: Callable[[Path], None]
+
+
+def write_index(
+    folder: str | Path,
+    kind: str,
+    tensors: dict[str, Tensor],
+    settings: dict[str, Any],
+    *,
+    engine: Engine | None = None,
+) -> None:
     """Write an index as a whole or not at all, wherever the process is killed.
 
-    A new folder is made beside its place and renamed. In the folder of an older index the tensors get a file of another
-    name; the settings, which name it, are then replaced by one rename, and what they no longer name is removed. A
+    A new folder is made beside its place and renamed. In the folder of an older index the new files get names of their
+    own; the settings, which name them, are then replaced by one rename, and what they no longer name is removed. A
     reader that has the older tensors mapped keeps them. One process may write a folder at a time.
 
     Args:
@@ -32,6 +52,7 @@ def write_index(folder: str | Path, kind: str, tensors: dict[str, Tensor], setti
         kind: which stage reads it.
         tensors: the buffers.
         settings: plain values.
+        engine: a third file; None = there is none.
 
     Raises:
         InputError: when the folder holds other files.
@@ -40,22 +61,38 @@ def write_index(folder: str | Path, kind: str, tensors: dict[str, Tensor], setti
     check_replaceable(folder, SETTINGS)
     folder = Path(folder)
     content = {"format_version": FORMAT_VERSION, "kind": kind, **settings}
+    content |= {} if engine is None else {"engine": engine.name}
     if not (folder / SETTINGS).is_file():
         with atomic_folder(folder) as temporary:
-            _write(temporary, TENSORS, tensors, content)
+            _write(temporary, TENSORS, tensors, content, engine)
         return
-    name = f"index-{uuid.uuid4().hex}.safetensors"
+    version = f"index-{uuid.uuid4().hex}"
+    content |= {"tensors": f"{version}.safetensors"}
+    written = [content["tensors"]]
+    if engine is not None:
+        engine = engine._replace(name=version + Path(engine.name).suffix)
+        content |= {"engine": engine.name}
+        written.append(engine.name)
     try:
-        _write(folder, name, tensors, content | {"tensors": name})
+        _write(folder, written[0], tensors, content, engine)
     except BaseException:
-        (folder / name).unlink(missing_ok=True)
+        # What stopped it may have come after the settings were renamed: then this is the index.
+        if version not in (folder / SETTINGS).read_text(encoding="utf-8", errors="replace"):
+            for name in written:
+                (folder / name).unlink(missing_ok=True)
         raise
     for other in folder.iterdir():
-        if other.name not in (SETTINGS, name):
+        if other.name not in (SETTINGS, *written):
             shutil.rmtree(other) if other.is_dir() else other.unlink(missing_ok=True)
 
 
-def read_index(folder: str | Path, kind: str, *, mmap: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_index(
+    folder: str | Path,
+    kind: str,
+    *,
+    mmap: bool = True,
+    engine: Callable[[Path, dict[str, Any]], None] | None = None,
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what :func:`write_index` wrote.
 
     Args:
@@ -63,9 +100,11 @@ def read_index(folder: str | Path, kind: str, *, mmap: bool = True) -> tuple[dic
         kind: which stage wrote it.
         mmap: leave the tensors on disk; pages come into memory when they are read, and are copied where somebody
             writes to them. Else all is read now.
+        engine: reads the engine's file of a folder with these settings, see :func:`file_name`; it is called again if
+            the index is replaced meanwhile.
 
     Raises:
-        FileNotFoundError: when one of the two files is missing.
+        FileNotFoundError: when one of the files is missing.
         InputError: when one is cut off or damaged, or the index is of another kind.
     """
     safetensors = require("safetensors", "text")
@@ -73,28 +112,42 @@ def read_index(folder: str | Path, kind: str, *, mmap: bool = True) -> tuple[dic
     folder = Path(folder)
     settings = _settings(folder)
     while True:
-        path = folder / _tensors_name(folder, settings)
+        path = folder / file_name(folder, settings, "tensors", TENSORS)
         try:
             tensors = load_file(path)
+            _check_kind(folder, settings, kind)
+            if engine is not None:
+                engine(folder, settings)
             break
         except (FileNotFoundError, RuntimeError):
             # Somebody may have replaced the index since its settings were read, or while the file was opened: the
             # library opens it twice, the second time by torch, which says RuntimeError.
-            if path.is_file():
-                raise
             newer = _settings(folder)
             if newer == settings:
+                if path.is_file():
+                    raise
                 raise FileNotFoundError(f"{folder} is no index: {path.name} is missing") from None
             settings = newer
         except safetensors.SafetensorError as error:
             _check_kind(folder, settings, kind)
             raise InputError(f"{path} is cut off or damaged ({error}): write the index again") from error
-    _check_kind(folder, settings, kind)
     return tensors if mmap else {name: tensor.clone() for name, tensor in tensors.items()}, settings
 
 
-def _write(folder: Path, name: str, tensors: dict[str, Tensor], content: dict[str, Any]) -> None:
-    """Write both files, the settings last; each is on the disk before it has its name."""
+def file_name(folder: Path, settings: dict[str, Any], key: str, usual: str) -> str:
+    """What settings call a file of their index.
+
+    Raises:
+        InputError: for a name outside of the folder.
+    """
+    name = settings.get(key, usual)
+    if not isinstance(name, str) or Path(name).name != name:
+        raise InputError(f"{folder / SETTINGS} names {key} outside its folder ({name!r}): write the index again")
+    return name
+
+
+def _write(folder: Path, name: str, tensors: dict[str, Tensor], content: dict[str, Any], engine: Engine | None) -> None:
+    """Write the files, the settings last; each is on the disk before it has its name."""
     save_file = require("safetensors.torch", "text").save_file
     with atomic_file(folder / name) as temporary:
         temporary.touch()
@@ -103,6 +156,10 @@ def _write(folder: Path, name: str, tensors: dict[str, Tensor], content: dict[st
         # The library leaves a file that nobody else may read.
         temporary.chmod(mode)
         _sync(temporary)
+    if engine is not None:
+        with atomic_file(folder / engine.name) as temporary:
+            engine.write(temporary)
+            _sync(temporary)
     with atomic_file(folder / SETTINGS) as temporary:
         temporary.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
         _sync(temporary)
@@ -128,13 +185,6 @@ def _check_kind(folder: Path, settings: dict[str, Any], kind: str) -> None:
         raise InputError(
             f"{folder / SETTINGS} describes {found}, expected {(kind, FORMAT_VERSION)}: name another folder"
         )
-
-
-def _tensors_name(folder: Path, settings: dict[str, Any]) -> str:
-    name = settings.get("tensors", TENSORS)
-    if not isinstance(name, str) or Path(name).name != name:
-        raise InputError(f"{folder / SETTINGS} names tensors outside its folder ({name!r}): write the index again")
-    return name
 
 
 def _sync(path: Path) -> None:

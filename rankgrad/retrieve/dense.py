@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from rankgrad._checks import InputError, check_texts
-from rankgrad._files import atomic_folder, check_replaceable
-from rankgrad._index_files import SETTINGS, read_index, write_index
+from rankgrad._index_files import Engine, file_name, read_index, write_index
 from rankgrad._modes import frozen, learns
 from rankgrad.retrieve._exact import exact_top
 from rankgrad.retrieve._over_fetch import over_fetch
 from rankgrad.retrieve._top import check_allowed, check_k, descending
-from rankgrad.retrieve.faiss_index import FaissIndex
+from rankgrad.retrieve.faiss_index import FILE, FaissIndex
 from rankgrad.types import Queries, Ranking
 
 _CHUNK = 256
@@ -158,18 +157,19 @@ class DenseRetriever(nn.Module):
         return self
 
     def save(self, folder: str | Path) -> None:
-        """Write the index, a FAISS one as a file of its own beside the others; all of it or nothing.
+        """Write the index, a FAISS one as a file of its own; a process killed here leaves the older index or this.
+
+        Args:
+            folder: a new or empty folder, or an older index, which is replaced.
 
         Raises:
             InputError: when ``folder`` holds files that are no index.
         """
         self._ready()
-        check_replaceable(folder, SETTINGS)
-        settings = {"documents": self.documents, "faiss": self.faiss and self.faiss.factory}
-        with atomic_folder(folder) as temporary:
-            write_index(temporary, "dense", {} if self.faiss else {"embeddings": self._exact()}, settings)
-            if self.faiss:
-                self.faiss.write(temporary)
+        faiss = self.faiss
+        settings = {"documents": self.documents, "faiss": faiss and faiss.factory}
+        engine = faiss and Engine(FILE, lambda path: faiss.write(path.parent, name=path.name))
+        write_index(folder, "dense", {} if faiss else {"embeddings": self._exact()}, settings, engine=engine)
 
     @classmethod
     def load(
@@ -193,7 +193,15 @@ class DenseRetriever(nn.Module):
             FileNotFoundError: when a file is missing.
             InputError: when a file is cut off or damaged, or the index is of another number of documents.
         """
-        tensors, settings = read_index(folder, "dense")
+        filled: list[FaissIndex] = []
+
+        def fill(folder: Path, settings: dict[str, Any]) -> None:
+            if settings.get("faiss") is not None and isinstance(settings.get("documents"), int):
+                index = FaissIndex(settings["faiss"], search=faiss_search or {})
+                index.read(folder, settings["documents"], name=file_name(folder, settings, "engine", FILE))
+                filled[:] = [index]
+
+        tensors, settings = read_index(folder, "dense", engine=fill)
         count, factory, embeddings = settings.get("documents"), settings.get("faiss"), tensors.get("embeddings")
         if not isinstance(count, int) or (factory is None and (embeddings is None or len(embeddings) != count)):
             raise InputError(f"{folder} is no complete dense index: write it again")
@@ -201,9 +209,7 @@ class DenseRetriever(nn.Module):
             raise InputError(f"{folder} indexes {count} documents, not these {len(documents)}: pass the same ones")
         if factory is None:
             return cls(encoder, documents, embeddings=embeddings)
-        index = FaissIndex(factory, search=faiss_search or {})
-        index.read(Path(folder), count)
-        return cls(encoder, documents, faiss=index)
+        return cls(encoder, documents, faiss=filled[0])
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""

@@ -90,9 +90,9 @@ class FaissIndex:
         found = torch.from_numpy(ids).to(queries.device)
         return descending(found, torch.from_numpy(scores).to(queries.device), found >= 0)
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, *, name: str = FILE) -> None:
         """Write the index's file into a folder."""
-        self.library.write_index(self.handle, str(folder / FILE))
+        self.library.write_index(self.handle, str(folder / name))
 
     def to_bytes(self) -> Tensor:
         """The index as one tensor, uint8."""
@@ -112,22 +112,24 @@ class FaissIndex:
             raise InputError(f"the FAISS index holds {handle.ntotal} documents, not {documents}: write it again")
         self._set(handle)
 
-    def read(self, folder: Path, documents: int) -> None:
+    def read(self, folder: Path, documents: int, *, name: str = FILE) -> None:
         """Read what :meth:`write` wrote.
 
         Raises:
             FileNotFoundError: when there is no such file.
             InputError: when it is cut off or damaged, or holds another number of documents.
         """
-        if not (folder / FILE).is_file():
-            raise FileNotFoundError(f"{folder} is no FAISS index: {FILE} is missing")
+        path = folder / name
+        if not path.is_file():
+            raise FileNotFoundError(f"{folder} is no FAISS index: {name} is missing")
         try:
-            handle = self.library.read_index(str(folder / FILE))
+            handle = self.library.read_index(str(path))
         except (RuntimeError, MemoryError) as error:
-            message = f"{folder / FILE} is cut off or damaged ({_last_line(error)}): write the index again"
-            raise InputError(message) from error
+            if not path.is_file():
+                raise FileNotFoundError(f"{folder} is no FAISS index any more: {name} is gone") from error
+            raise InputError(f"{path} is cut off or damaged ({_last_line(error)}): write the index again") from error
         if handle.ntotal != documents:
-            raise InputError(f"{folder / FILE} holds {handle.ntotal} documents, not {documents}: write the index again")
+            raise InputError(f"{path} holds {handle.ntotal} documents, not {documents}: write the index again")
         self._set(handle)
 
     def _set(self, handle: Any) -> None:

@@ -157,8 +157,8 @@ def test_a_failed_write_leaves_the_older_index(
     retriever = DenseRetriever(encoder, TEXTS, faiss="Flat")
     retriever.save(tmp_path / "index")
 
-    def full(self: FaissIndex, folder: Path) -> None:
-        (folder / "index.faiss").write_bytes(b"half")
+    def full(self: FaissIndex, folder: Path, *, name: str) -> None:
+        (folder / name).write_bytes(b"half")
         raise OSError("no space left")
 
     monkeypatch.setattr(FaissIndex, "write", full)
