@@ -87,9 +87,45 @@ class Part:
     def real(self, key: str, default: float) -> float:
         """A number; InputError for something else."""
         value = self._value(key, default)
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
+        if not _is_number(value):
             raise self._wrong(key, "a number", value)
         return float(value)
+
+    def flag(self, key: str, default: bool) -> bool:
+        """True or false; InputError for something else."""
+        value = self._value(key, default)
+        if not isinstance(value, bool):
+            raise self._wrong(key, "true or false", value)
+        return value
+
+    def choice(self, key: str, known: Sequence[str], default: str | None = None) -> str:
+        """One of the texts known; InputError for another, naming those."""
+        value = self.text(key, default)
+        if value not in known:
+            raise InputError(f"{self.where}: {key} {value!r} is unknown: choose one of {', '.join(known)}")
+        return value
+
+    def reals(self, key: str) -> tuple[float, ...]:
+        """A list of numbers; InputError for something else, or an empty one."""
+        value = self._value(key, None)
+        if not isinstance(value, list) or not value or not all(map(_is_number, value)):
+            raise self._wrong(key, "a list of numbers", value)
+        return tuple(map(float, value))
+
+    def named_reals(self, key: str) -> tuple[tuple[str, float], ...]:
+        """Numbers by name, none where nothing is said; InputError for something else."""
+        value = self._value(key, {})
+        if not isinstance(value, dict) or not all(map(_is_number, value.values())):
+            raise self._wrong(key, "names and their numbers", value)
+        return tuple((str(name), float(number)) for name, number in value.items())
+
+    def named_texts(self, key: str) -> str | dict[str, str]:
+        """A text, or texts by name; InputError for something else, or none."""
+        value = self._value(key, None)
+        texts = list(value.values()) if isinstance(value, dict) else [value]
+        if not texts or not all(isinstance(each, str) and each.strip() for each in texts):
+            raise self._wrong(key, "a text, or names and their texts", value)
+        return value if isinstance(value, str) else {str(name): text for name, text in value.items()}
 
     def texts(self, key: str, default: Sequence[str]) -> list[str]:
         """A list of texts; InputError for something else, or an empty one."""
@@ -104,6 +140,17 @@ class Part:
         if not isinstance(value, list) or not value:
             raise self._wrong(key, "a list", value)
         return [Part(f"{self.where}: {key}, number {place}", each) for place, each in enumerate(value, 1)]
+
+    def kind(self, key: str) -> Part:
+        """A mapping, or a text that stands for ``{kind: text}``; InputError for something else."""
+        return _of_kind(f"{self.where}: {key}", self._value(key, None))
+
+    def kinds(self, key: str) -> list[Part]:
+        """A list of those; InputError for something else, or an empty one."""
+        value = self._value(key, None)
+        if not isinstance(value, list) or not value:
+            raise self._wrong(key, "a list", value)
+        return [_of_kind(f"{self.where}: {key}, number {place}", each) for place, each in enumerate(value, 1)]
 
     def mapping(self, key: str) -> dict[str, Part]:
         """Mappings by name; InputError for something else, or none."""
@@ -120,3 +167,11 @@ class Part:
 
     def _wrong(self, key: str, expected: str, value: Any) -> InputError:
         return InputError(f"{self.where}: {key}: expected {expected}, got {value!r}")
+
+
+def _of_kind(where: str, value: Any) -> Part:
+    return Part(where, {"kind": value} if isinstance(value, str) else value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rankgrad._checks import InputError
 from rankgrad.cli._load import load_collection
@@ -14,8 +14,9 @@ from rankgrad.cli._show import Found
 
 if TYPE_CHECKING:
     from rankgrad import deploy, models
+    from rankgrad.cli._load import BundleModel, TrainedModel
     from rankgrad.retrieve import LateInteractionRetriever
-    from rankgrad.types import Ranking
+    from rankgrad.types import Ranking, Variant
 
     ColBERT: TypeAlias = deploy.ColBERT | models.ColBERT
 
@@ -38,45 +39,84 @@ def by_words(data: str) -> FirstStage:
     return FirstStage(len(documents), partial(_find_words, documents.ids, documents.texts), ())
 
 
-def by_index(folder: Path, *, encoder: Path | None, candidates: int) -> FirstStage:
+def by_index(folder: Path, *, encoder: Path | None, variant: Variant | None, candidates: int) -> FirstStage:
     """A late-interaction index and the model that made it.
 
     Args:
         folder: what `rankgrad index` wrote.
         encoder: the model; None = where it was when the index was made.
+        variant: which graph of its bundle; None = fp32.
         candidates: documents that the encodings find.
 
     Raises:
         InputError: for an index that is damaged or was not made by the command, or a model that is no ColBERT.
         FileNotFoundError: when a file of the index is missing.
     """
-    from rankgrad.retrieve import LateInteractionRetriever, index_notes
+    model = open_colbert(encoder_of(folder, encoder), variant)
+    retriever, names = open_index(folder, model, candidates=candidates)
+    find = partial(_find_tokens, retriever, names, retriever.texts or ())
+    return FirstStage(retriever.documents, find, (model,))
 
-    notes = index_notes(folder)
-    names, place = notes.get("names"), notes.get("model")
-    if not isinstance(names, list) or not isinstance(place, str):
-        raise InputError(f"{folder} does not name its documents: make it with `rankgrad index`")
+
+def encoder_of(folder: Path, encoder: Path | None) -> Path:
+    """The folder of the model that made an index; ``encoder`` where it has moved.
+
+    Raises:
+        InputError: for an index that `rankgrad index` did not make, or whose model is gone.
+        FileNotFoundError: when a file of the index is missing.
+    """
+    place = _notes(folder)["model"]
     if encoder is None and not Path(place).is_dir():
         raise InputError(f"{folder} was made by {place}, which is gone: say with --encoder where the model is")
-    model = open_colbert(encoder or Path(place))
+    return encoder or Path(place)
+
+
+def open_index(folder: Path, model: ColBERT, *, candidates: int) -> tuple[LateInteractionRetriever, tuple[str, ...]]:
+    """An index that `rankgrad index` wrote, and the ids of its documents.
+
+    Raises:
+        InputError: for an index that is damaged, or that something else made.
+        FileNotFoundError: when a file of the index is missing.
+    """
+    from rankgrad.retrieve import LateInteractionRetriever
+
+    names = _notes(folder)["names"]
     retriever = LateInteractionRetriever.load(folder, model, candidates=candidates)
     if retriever.texts is None or len(retriever.texts) != len(names):
         raise InputError(f"{folder} names {len(names)} documents and holds others: make it with `rankgrad index`")
-    return FirstStage(retriever.documents, partial(_find_tokens, retriever, tuple(names), retriever.texts), (model,))
+    return retriever, tuple(names)
 
 
-def open_colbert(folder: Path) -> ColBERT:
+def open_colbert(folder: Path, variant: Variant | None = None) -> ColBERT:
     """Open a ColBERT, trained or exported.
 
     Raises:
-        InputError: for a folder of something else.
+        InputError: for a folder of something else, or a variant of something that is no bundle.
+    """
+    return as_colbert(open_model(folder, variant), folder)
+
+
+def as_colbert(model: BundleModel | TrainedModel, folder: Path) -> ColBERT:
+    """A model that is a ColBERT.
+
+    Raises:
+        InputError: for another, naming its folder.
     """
     from rankgrad.tokens import LateInteractionTokenizer
 
-    model = open_model(folder)
     if not isinstance(model.tokenizer, LateInteractionTokenizer):
         raise InputError(f"{folder} holds a cross-encoder, which has no token embeddings to index: pass a ColBERT")
     return model  # type: ignore[return-value]
+
+
+def _notes(folder: Path) -> dict[str, Any]:
+    """What `rankgrad index` wrote beside an index: its model, and the ids of its documents."""
+    from rankgrad.retrieve import index_notes
+
+    notes = index_notes(folder)
+    if not isinstance(notes.get("names"), list) or not isinstance(notes.get("model"), str):
+        raise InputError(f"{folder} does not name its documents: make it with `rankgrad index`")
+    return notes
 
 
 def _find_words(ids: tuple[str, ...], texts: tuple[str, ...], query: str, k: int) -> list[Found]:

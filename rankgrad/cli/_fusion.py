@@ -11,6 +11,7 @@ import torch
 
 from rankgrad import fuse
 from rankgrad._checks import InputError
+from rankgrad.cli._fusion_methods import RRF_K, FusionSettings, fusion_of
 from rankgrad.data import read_qrels, read_run
 from rankgrad.data.judged_lists import judged_lists
 from rankgrad.data.records import Qrels, Run
@@ -98,32 +99,12 @@ def measure(runs: Runs, fused: Fused) -> Iterator[tuple[str, list[float]]]:
 
 
 def _fusion(runs: Runs, arguments: argparse.Namespace) -> Contributing:
-    method, weights = arguments.method, arguments.weights
-    if method in ("sum", "mnz", "anz", "max", "min", "med"):
-        return fuse.ScoreFusion(combine=method, normalisation=arguments.normalise or "min_max", weights=weights)
-    if method in ("isr", "log_isr", "log_n_isr"):
-        return fuse.InverseSquareRankFusion(variant=method, weights=weights)
-    if method == "rbc":
-        persistence = 0.9 if arguments.persistence is None else arguments.persistence
-        return fuse.RankBiasedCentroids(persistence=persistence, weights=weights)
-    if method == "borda":
-        return fuse.BordaFusion(weights=weights)
-    if method == "condorcet":
-        return fuse.CondorcetFusion(weights=weights)
-    if method == "copeland":
-        return fuse.CopelandFusion(weights=weights)
-    if method == "median_rank":
-        return fuse.MedianRankFusion()
-    if method == "dbsf":
-        return fuse.DistributionFusion(weights=weights)
-    if method == "standardised":
-        return fuse.StandardisedFusion(weights=weights)
-    k = 60.0 if arguments.k is None else arguments.k
-    if method == "learned" and runs.judgements is not None:
-        fusion = fuse.LearnedFusion(len(runs.rankings), k=k)
+    given = FusionSettings(arguments.method, arguments.weights, arguments.k, arguments.persistence, arguments.normalise)
+    if given.method == "learned" and runs.judgements is not None:
+        fusion = fuse.LearnedFusion(len(runs.rankings), k=RRF_K if given.k is None else given.k)
         fusion.fit(runs.rankings, runs.judgements)
         return fusion
-    return fuse.ReciprocalRankFusion(k=k, weights=weights)
+    return fusion_of(given)
 
 
 def _padded(rows: list[dict[str, int]] | list[dict[str, float]], places: dict[str, int]) -> Ranking:

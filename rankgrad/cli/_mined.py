@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rankgrad._digest import digest_of_texts
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -69,9 +71,6 @@ def _stamp(path: Path) -> str:
 
 def _fingerprint(task: Task) -> str:
     """Changes when a text, an id or a judgement does."""
-    digest = hashlib.sha256()
-    for texts in (task.documents, task.queries):
-        for name, text in zip(texts.ids, texts.texts, strict=True):
-            digest.update(repr((name, text)).encode())
-    digest.update(repr(task.qrels).encode())
-    return digest.hexdigest()[:16]
+    from rankgrad.evaluation import task_fingerprint
+
+    return digest_of_texts([task_fingerprint(task), repr(task.qrels)])

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rankgrad._checks import InputError, require
 from rankgrad.cli._experiment_file import Part, load_yaml
+from rankgrad.cli._experiment_first_stage import BM25Settings, FirstStageSettings, read_first_stage, read_variant
 from rankgrad.cli._load import load_collection
 
 if TYPE_CHECKING:
     from rankgrad.data import Task
     from rankgrad.evaluation import Study
+    from rankgrad.types import Variant
 
 _TOP = ("collections", "systems", "metrics", "baseline", "depth", "seed", "cache")
 
@@ -28,8 +30,15 @@ class StageSettings(NamedTuple):
 
     model: Path
     depth: int
-    variant: str | None
+    variant: Variant | None
     first_stage_weight: float
+
+
+class SystemSettings(NamedTuple):
+    """What finds documents, and the stages behind it."""
+
+    first_stage: FirstStageSettings
+    rerank: tuple[StageSettings, ...]
 
 
 class CollectionSettings(NamedTuple):
@@ -39,22 +48,29 @@ class CollectionSettings(NamedTuple):
     split: str
     queries: int | None
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the file calls it elsewhere: without the split, and with it."""
+        return self.data, f"{self.data}/{self.split}"
+
 
 class ExperimentSettings(NamedTuple):
     """What the file says.
 
     Args:
+        file: where it says so.
         collections: what is searched.
-        systems: by name, the stages behind BM25.
+        systems: by name.
         metrics: names, the deciding one first.
         baseline: the system that the others are compared with.
-        depth: documents that BM25 finds.
+        depth: documents that a first stage finds.
         seed: of drawing queries, and of the tests.
         cache: a folder for answers and encoded collections; None keeps nothing.
     """
 
+    file: Path
     collections: tuple[CollectionSettings, ...]
-    systems: dict[str, tuple[StageSettings, ...]]
+    systems: dict[str, SystemSettings]
     metrics: tuple[str, ...]
     baseline: str
     depth: int
@@ -71,7 +87,7 @@ def read_experiment(path: str | Path) -> Study:
         FileNotFoundError: when the file, or a file of a collection, is missing.
         InputError: for a file that is no YAML, or says something that is unknown or cannot be used.
     """
-    from rankgrad.cli._experiment_systems import SystemsOf
+    from rankgrad.cli._experiment_systems import SystemsOf, check_places
     from rankgrad.cli._measures import parse_measures
     from rankgrad.evaluation import AnswerCache, Study
 
@@ -80,8 +96,9 @@ def read_experiment(path: str | Path) -> Study:
     summed = [measure.name for measure in measures if measure.summary != "mean"]
     if summed:
         raise InputError(f"{path}: metrics: {summed[0]} is no mean of queries' values: leave it out")
-    build = SystemsOf(settings)
+    check_places(settings)
     tasks = [_task(one, settings.seed) for one in settings.collections]
+    build = SystemsOf(settings, tasks)
     return Study(
         build,
         tasks,
@@ -104,11 +121,12 @@ def read_settings(path: str | Path) -> ExperimentSettings:
     top = Part(str(path), load_yaml(Path(path)))
     top.only(*_TOP)
     depth = top.number("depth", 100)
-    systems = {name: _stages(part, depth) for name, part in top.mapping("systems").items()}
+    systems = {name: _system(part, depth) for name, part in top.mapping("systems").items()}
     baseline = top.text("baseline", next(iter(systems)))
     if baseline not in systems:
         raise InputError(f"{path}: baseline: {baseline!r} is no system: choose one of {', '.join(systems)}")
     return ExperimentSettings(
+        file=Path(path),
         collections=tuple(_collection(part) for part in top.parts("collections")),
         systems=systems,
         metrics=tuple(top.texts("metrics", ["nDCG@10", "MRR@10", f"recall@{depth}"])),
@@ -125,9 +143,11 @@ def _collection(part: Part) -> CollectionSettings:
     return CollectionSettings(part.text("data"), part.text("split", "test"), queries)
 
 
-def _stages(part: Part, depth: int) -> tuple[StageSettings, ...]:
-    part.only("rerank")
-    return tuple(_stage(each, depth) for each in part.parts("rerank")) if part.has("rerank") else ()
+def _system(part: Part, depth: int) -> SystemSettings:
+    part.only("first_stage", "rerank")
+    first = read_first_stage(part.kind("first_stage")) if part.has("first_stage") else BM25Settings()
+    rerank = tuple(_stage(each, depth) for each in part.parts("rerank")) if part.has("rerank") else ()
+    return SystemSettings(first, rerank)
 
 
 def _stage(part: Part, depth: int) -> StageSettings:
@@ -135,7 +155,7 @@ def _stage(part: Part, depth: int) -> StageSettings:
     return StageSettings(
         Path(part.text("model")),
         part.number("depth", depth),
-        part.text("variant") if part.has("variant") else None,
+        read_variant(part),
         part.real("first_stage_weight", 0.0),
     )
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from rankgrad._checks import InputError
 from rankgrad.cli._explain import add_explain, explainable, show_explained
-from rankgrad.cli._first_stage import by_index, by_words
-from rankgrad.cli._load import PYDOC
+from rankgrad.cli._first_stage import by_index, by_words, encoder_of
+from rankgrad.cli._load import PYDOC, is_bundle
 from rankgrad.cli._parser import Parser, add_command, positive
 from rankgrad.cli._rank import open_model, ranker_of
 from rankgrad.cli._show import note, show
 from rankgrad.cli._texts import read_query
+from rankgrad.types import VARIANTS, Variant
 
 SHOWN = 10
 
@@ -32,7 +34,8 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
             '  rankgrad search --data pydoc "number of seconds since the epoch"\n'
             '  rankgrad search --data my_beir_folder --model runs/colbert --model runs/cross_encoder "a query" -k 5\n'
             '  rankgrad search --data my_beir_folder --model runs/colbert/best "a query" --explain\n'
-            '  rankgrad search --index runs/index "a query"'
+            '  rankgrad search --index runs/index "a query"\n'
+            '  rankgrad search --index runs/index --model bundles/cross_encoder --variant int8 "a query"'
         ),
     )
     source = parser.add_mutually_exclusive_group(required=True)
@@ -55,6 +58,7 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="N",
         help="documents that the first model reorders; each further one a fifth of them (default: %(default)s)",
     )
+    parser.add_argument("--variant", choices=VARIANTS, help="which graph of a bundle (default: fp32)")
     parser.add_argument("--encoder", type=Path, metavar="FOLDER", help="the model of --index, where it has moved")
     parser.add_argument(
         "--candidates",
@@ -72,12 +76,15 @@ def run(arguments: argparse.Namespace) -> int:
     query = read_query(arguments.query)
     if arguments.encoder is not None and arguments.index is None:
         raise InputError("--encoder is the model of an --index: give one, or leave it out")
-    models = [open_model(folder) for folder in arguments.model]
-    if arguments.index is None:
+    index: Path | None = arguments.index
+    encoder = None if index is None else encoder_of(index, arguments.encoder)
+    variants = _variants([*arguments.model, *([] if encoder is None else [encoder])], arguments.variant)
+    models = [open_model(folder, variants[folder]) for folder in arguments.model]
+    if index is None or encoder is None:
         explaining = explainable(models) if arguments.explain else None
         first = by_words(arguments.data)
     else:
-        first = by_index(arguments.index, encoder=arguments.encoder, candidates=arguments.candidates)
+        first = by_index(index, encoder=encoder, variant=variants[encoder], candidates=arguments.candidates)
         explaining = explainable([*first.models, *models]) if arguments.explain else None
     rankers = [ranker_of(model) for model in models]
     k = arguments.k or min(SHOWN, first.size)
@@ -97,3 +104,17 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         show(query, found[:k], name="id", as_json=arguments.json)
     return 0
+
+
+def _variants(folders: Sequence[Path], variant: Variant | None) -> dict[Path, Variant | None]:
+    """Which graph of each folder; that of ``--variant`` is of all bundles.
+
+    Raises:
+        InputError: for a variant where no folder is given.
+    """
+    if variant is None:
+        return dict.fromkeys(folders)
+    if not folders:
+        raise InputError(f"--variant {variant} is a graph of a bundle: give one with --model, or leave it out")
+    bundles = [folder for folder in folders if is_bundle(folder)]
+    return {folder: variant if folder in bundles or not bundles else None for folder in folders}

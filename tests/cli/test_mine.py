@@ -54,3 +54,24 @@ def test_a_run_reordered_by_a_model_and_scored_by_a_teacher(
     lists = list(read_lists(tmp_path / "mined/lists.jsonl"))
     assert [len(one.documents) for one in lists] == [3, 3]
     assert all(len(set(one.teacher_scores or ())) == 3 for one in lists)
+
+
+def test_another_collection_is_another_mining(run: Any, folders: Any, tmp_path: Path) -> None:
+    folders.damaged("beir", tmp_path / "beir", lambda folder: None)
+    with (tmp_path / "beir" / "corpus.jsonl").open("a") as corpus:
+        corpus.write(json.dumps({"_id": "d6", "title": "", "text": "read a date from a file"}) + "\n")
+    words = ("mine", "--data", "beir", "--split", "test", "--out", "mined", "--json")
+    first = run(*words)
+    assert first.code == 0, first.err
+    assert run(*words) == first
+    for file, old, new in (
+        ("corpus.jsonl", "several strings", "many strings"),
+        ("queries.jsonl", "read a file", "read files"),
+        ("qrels/test.tsv", "q1\td1\t1", "q1\td1\t2"),
+    ):
+        path = tmp_path / "beir" / file
+        content = path.read_text()
+        assert old in content
+        path.write_text(content.replace(old, new))
+        assert "mined was mined with another collection" in run(*words).err
+        path.write_text(content)

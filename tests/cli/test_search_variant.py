@@ -1,0 +1,80 @@
+"""``rankgrad search --variant``: a graph of every bundle that is given, and of nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rankgrad import deploy
+
+QUERY = "sort the values and read a file"
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Bundles that were opened, with the variant."""
+    opened: list[tuple[str, str]] = []
+    load = deploy.load
+
+    def noting(folder: Path, *, variant: Any = "fp32") -> Any:
+        opened.append((folder.name, variant))
+        return load(folder, variant=variant)
+
+    monkeypatch.setattr(deploy, "load", noting)
+    return opened
+
+
+def found(run: Any, *words: object) -> dict[str, float]:
+    outcome = run("search", QUERY, "--json", "-k", 2, *words)
+    assert outcome.code == 0, outcome.err
+    return {row["id"]: row["score"] for row in json.loads(outcome.out)["results"]}
+
+
+def test_the_graph_of_each_bundle(run: Any, folders: Any, opened: list[tuple[str, str]]) -> None:
+    chain = ("--data", folders.beir, "--model", folders.colbert, "--model", folders.cross_encoder_bundle)
+    scores = [found(run, *chain, *variant) for variant in ((), ("--variant", "fp32"), ("--variant", "int8"))]
+    assert [variant for _, variant in opened] == ["fp32", "fp32", "int8"]
+    assert scores[0] == scores[1]
+    model = deploy.load(folders.cross_encoder_bundle, variant="int8")
+    assert isinstance(model, deploy.CrossEncoder)
+    texts = {
+        row["_id"]: row["text"] for row in map(json.loads, (folders.beir / "corpus.jsonl").read_text().splitlines())
+    }
+    own = model.score([QUERY] * len(scores[2]), [texts[name] for name in scores[2]])
+    assert list(scores[2].values()) == pytest.approx([float(score) for score in own], abs=1e-6)
+    assert scores[2] != scores[0]
+
+
+def test_the_model_of_an_index(run: Any, folders: Any, opened: list[tuple[str, str]]) -> None:
+    assert run("index", folders.colbert_bundle, "--corpus", folders.beir, "--out", "index", "--exact").code == 0
+    del opened[:]
+    assert found(run, "--index", "index", "--variant", "int8", "--model", folders.cross_encoder).keys() <= {
+        *("d1", "d2", "d3", "d4", "d5")
+    }
+    assert opened == [("colbert_bundle", "int8")]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--variant", "int8"), "--variant int8 is a graph of a bundle: give one with --model, or leave it out"),
+        (("--model", "COLBERT", "--variant", "int8"), "--variant int8: COLBERT is no bundle; make one with"),
+        (("--model", "BUNDLE", "--variant", "fp16"), "BUNDLE has no variant 'fp16': choose one of fp32, int8"),
+        (("--model", "BUNDLE", "--variant", "int3"), "argument --variant: invalid choice: 'int3'"),
+    ],
+)
+def test_bad_input(run: Any, folders: Any, words: tuple[str, ...], message: str) -> None:
+    places = {"COLBERT": str(folders.colbert), "BUNDLE": str(folders.colbert_bundle)}
+    for name, place in places.items():
+        message = message.replace(name, place)
+    outcome = run("search", "--data", folders.beir, QUERY, *(places.get(word, word) for word in words))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err
+
+
+def test_the_help_is_that_of_rerank(run: Any) -> None:
+    said = "which graph of a bundle (default: fp32)"
+    assert all(said in " ".join(run(command, "--help").out.split()) for command in ("search", "rerank"))
