@@ -125,6 +125,34 @@ def tiny_decoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_vision_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder: a ViT of 1 layer, hidden size 24, 4 patches of 8 x 8, random weights of seed 0."""
+    pytest.importorskip("PIL.Image", reason="needs Pillow")
+    from transformers import ViTConfig, ViTImageProcessorPil, ViTModel
+
+    folder = tmp_path_factory.mktemp("tiny") / "vision"
+    sizes = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        ViTModel(ViTConfig(image_size=16, patch_size=8, **sizes), add_pooling_layer=False).save_pretrained(folder)
+    ViTImageProcessorPil(size={"height": 16, "width": 16}).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_picture() -> Callable[..., Path]:
+    """Writes a picture of one colour."""
+    image = pytest.importorskip("PIL.Image", reason="needs Pillow")
+
+    def write(path: Path, color: str, size: tuple[int, int] = (20, 12)) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.new("RGB", size, color).save(path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def tiny_ranker(tiny_encoder_folder: Path) -> Callable[[str], CrossEncoder | ColBERT]:
     """Makes a model of the tiny encoder: ``colbert``, or a cross-encoder of the head named; each once a session."""
     from rankgrad.models import ColBERT, CrossEncoder

@@ -14,6 +14,7 @@ REST = {"pytorch_lightning", "torchmetrics", "jsonargparse", "tensorboard", "onn
     "scipy",
     "sklearn",
     "matplotlib",
+    "PIL",
     "rich",
     "faiss",
     "numba",

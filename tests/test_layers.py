@@ -49,6 +49,7 @@ LIBRARIES = {
     "prometheus_client": {"deploy"},
     "datasets": {"data/hugging_face.py"},
     "ir_datasets": {"data/ir_data.py"},
+    "PIL": {"data/image_files.py", "data/image_reader.py", "models"},
     "matplotlib": {"evaluation"},
 }
 EVERYTHING = LIBRARIES.keys() - {"triton"}

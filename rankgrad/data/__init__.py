@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from rankgrad.data.beir import read_beir
 from rankgrad.data.clicks import cascade_clicks, click_probabilities, dependent_clicks, position_based_clicks
-from rankgrad.data.collate import LateInteractionFeatures, ListBatch, ListCollate, PairFeatures, TextTokens
+from rankgrad.data.collate import (
+    ImageFeatures,
+    LateInteractionFeatures,
+    ListBatch,
+    ListCollate,
+    PairFeatures,
+    TextTokens,
+)
 from rankgrad.data.corpus import read_corpus
 from rankgrad.data.epoch_loader import EpochLoader
 from rankgrad.data.feature_lists import FeatureBatch, FeatureLists, TableLists, collate_features
 from rankgrad.data.hugging_face import HuggingFaceLists
 from rankgrad.data.id_triples import read_id_triples
+from rankgrad.data.image_files import ImagePath, read_image
+from rankgrad.data.image_reader import ImageReader
 from rankgrad.data.ir_data import IRDatasets, ScoredDocuments
 from rankgrad.data.jsonl import read_lists, read_teacher_scores, read_triples
 from rankgrad.data.judged_lists import JudgedLists, judged_lists
@@ -55,6 +64,9 @@ __all__ = [
     "HuggingFaceLists",
     "IRDatasets",
     "IdTriplesFile",
+    "ImageFeatures",
+    "ImagePath",
+    "ImageReader",
     "JudgedLists",
     "LateInteractionFeatures",
     "ListBatch",
@@ -90,6 +102,7 @@ __all__ = [
     "read_beir",
     "read_corpus",
     "read_id_triples",
+    "read_image",
     "read_letor",
     "read_lists",
     "read_qrels",

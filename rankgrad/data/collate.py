@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 
 from rankgrad._checks import InputError
-from rankgrad.data.records import CandidateList, pad_rows
+from rankgrad.data._columns import Columns, all_columns, judged_of, own_columns, slots_of
+from rankgrad.data.image_files import ImagePath
+from rankgrad.data.image_reader import ImageReader
+from rankgrad.data.records import CandidateList
 from rankgrad.prompts import PromptTokenizer
 from rankgrad.tokens import LateInteractionTokenizer, PairTokenizer, Tokens
 
@@ -61,6 +64,21 @@ class LateInteractionFeatures(NamedTuple):
     slots: Tensor | None
 
 
+class ImageFeatures(NamedTuple):
+    """The queries of a batch and its distinct images.
+
+    Shape:
+        queries: one row a list.
+        pixel_values: float ``[images, 3, height, width]``, as the vision encoder wants them.
+        slots: int64 ``[queries, candidates]``: the image of each candidate; 0 where masked. None: every image, in
+            order, is a candidate of every query.
+    """
+
+    queries: TextTokens
+    pixel_values: Tensor
+    slots: Tensor | None = None
+
+
 class ListBatch(NamedTuple):
     """What a model scores and a loss judges.
 
@@ -72,7 +90,7 @@ class ListBatch(NamedTuple):
             candidates hold them all.
     """
 
-    features: PairFeatures | LateInteractionFeatures
+    features: PairFeatures | LateInteractionFeatures | ImageFeatures
     labels: Tensor
     mask: Tensor
     teacher_scores: Tensor | None
@@ -86,8 +104,10 @@ class ListCollate:
     A text that occurs more than once is tokenized and encoded once. The distinct rows are sorted by length and cut into
     groups, each as wide as its own longest row; ``slots`` leads back to the lists.
 
+    Documents that are paths of pictures are opened here, so in the loader's workers, each of them once a batch.
+
     Args:
-        tokenizer: of the model; it decides between pairs and late interaction.
+        tokenizer: of the model; it decides between pairs, late interaction, and late interaction with images.
         in_batch_negatives: let the documents of all lists be candidates of every query (late interaction only); columns
             are then the distinct documents in the order of the groups. A document that a list grades above 0 is no
             candidate of another list with the same query. Teacher scores are left out: no teacher saw those pairs.
@@ -95,8 +115,9 @@ class ListCollate:
         token_budget: tokens of a group instead, rows times the longest; a row that is longer is a group of its own.
 
     Raises:
-        InputError: for in-batch negatives with pairs, a group size or token budget below 1, an empty batch, or a batch
-            in which only some lists have teacher scores.
+        InputError: for in-batch negatives with pairs, a group size or token budget below 1, an empty batch, a batch in
+            which only some lists have teacher scores, images where the model reads texts, or an image that cannot be
+            read.
 
     Example:
         >>> from tokenizers import Tokenizer, models
@@ -107,7 +128,7 @@ class ListCollate:
         ([[1, 3], [1, 2]], [[0, 1, 0]])
     """
 
-    tokenizer: PairTokenizer | PromptTokenizer | LateInteractionTokenizer
+    tokenizer: PairTokenizer | PromptTokenizer | LateInteractionTokenizer | ImageReader
     in_batch_negatives: bool = False
     group_size: int = 8
     token_budget: int | None = None
@@ -127,25 +148,29 @@ class ListCollate:
         """Make one batch of the lists."""
         if not lists:
             raise InputError("an empty batch: pass at least one candidate list")
-        judged = _judged(lists)
         if isinstance(self.tokenizer, PairTokenizer | PromptTokenizer):
+            _refuse_images(lists)
             pairs = [[(one.query, document) for document in one.documents] for one in lists]
             distinct = list(dict.fromkeys(pair for row in pairs for pair in row))
             tokens = self.tokenizer([query for query, _ in distinct], [document for _, document in distinct])
             groups, place = self._grouped(tokens)
-            slots = _slots(pairs, dict(zip(distinct, place, strict=True)))
-            found = _in_lists(lists, PairFeatures(groups, slots), judged)
-            return found._replace(features=PairFeatures(groups, slots, found.mask))
+            columns = own_columns(lists)
+            slots = slots_of(pairs, dict(zip(distinct, place, strict=True)))
+            return _batch(lists, PairFeatures(groups, slots, columns.mask), columns)
 
-        texts = list(dict.fromkeys(document for one in lists for document in one.documents))
-        documents, place = self._grouped(self.tokenizer.documents(texts))
-        row_of = dict(zip(texts, place, strict=True))
-        queries = self._queries(self.tokenizer, [one.query for one in lists])
+        names = list(dict.fromkeys(document for one in lists for document in one.documents))
+        queries = _queries(self.tokenizer, [one.query for one in lists])
+        if isinstance(self.tokenizer, ImageReader):
+            features, place = ImageFeatures(queries, self.tokenizer.images(names)), range(len(names))
+        else:
+            _refuse_images(lists)
+            documents, place = self._grouped(self.tokenizer.documents(names))
+            features = LateInteractionFeatures(queries, documents, None)
+        row_of = dict(zip(names, place, strict=True))
         if self.in_batch_negatives:
-            labels, mask = _all_columns(lists, row_of)
-            return ListBatch(LateInteractionFeatures(queries, documents, None), labels, mask, None, judged)
-        slots = _slots([one.documents for one in lists], row_of)
-        return _in_lists(lists, LateInteractionFeatures(queries, documents, slots), judged)
+            return _batch(lists, features, all_columns(lists, row_of))
+        slots = slots_of([one.documents for one in lists], row_of)
+        return _batch(lists, features._replace(slots=slots), own_columns(lists))
 
     def _grouped(self, tokens: Tokens) -> tuple[list[TextTokens], list[int]]:
         """The rows by length in groups, and the place of each row in that order."""
@@ -161,11 +186,12 @@ class ListCollate:
             groups = [Tokens(*(field[start:end] for field in ordered)).trimmed() for start, end in runs]
         return [_as_tensors(group) for group in groups], place.tolist()
 
-    @staticmethod
-    def _queries(tokenizer: LateInteractionTokenizer, texts: list[str]) -> TextTokens:
-        distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-        rows = [distinct[text] for text in texts]
-        return _as_tensors(Tokens(*(field[rows] for field in tokenizer.queries(list(distinct)))))
+
+def _queries(tokenizer: LateInteractionTokenizer | ImageReader, texts: list[str]) -> TextTokens:
+    """One row a text; one that occurs more than once is tokenized once."""
+    distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+    rows = [distinct[text] for text in texts]
+    return _as_tensors(Tokens(*(field[rows] for field in tokenizer.queries(list(distinct)))))
 
 
 def _cuts(lengths: np.ndarray, token_budget: int) -> list[int]:
@@ -182,43 +208,16 @@ def _as_tensors(tokens: Tokens) -> TextTokens:
     return TextTokens(*(torch.from_numpy(np.ascontiguousarray(field)) for field in tokens))
 
 
-def _slots(rows: Sequence[Sequence[object]], place: dict) -> Tensor:
-    slots = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
-    for position, row in enumerate(rows):
-        slots[position, : len(row)] = [place[item] for item in row]
-    return torch.from_numpy(slots)
-
-
-def _in_lists(
-    lists: Sequence[CandidateList], features: PairFeatures | LateInteractionFeatures, judged: Tensor | None
+def _batch(
+    lists: Sequence[CandidateList], features: PairFeatures | LateInteractionFeatures | ImageFeatures, columns: Columns
 ) -> ListBatch:
-    """Each list's own documents as its columns."""
-    labels = torch.from_numpy(pad_rows([one.labels for one in lists]))
-    lengths = np.array([len(one.documents) for one in lists])
-    mask = torch.from_numpy(np.arange(labels.shape[1])[None, :] < lengths[:, None])
-    scores = [one.teacher_scores for one in lists if one.teacher_scores is not None]
-    if scores and len(scores) != len(lists):
-        raise InputError(f"teacher_scores: {len(scores)} of {len(lists)} lists have them; give them to all or to none")
-    return ListBatch(features, labels, mask, torch.from_numpy(pad_rows(scores)) if scores else None, judged)
+    return ListBatch(features, *columns, judged_of(lists))
 
 
-def _all_columns(lists: Sequence[CandidateList], row_of: dict[str, int]) -> tuple[Tensor, Tensor]:
-    """Every distinct document as a column of every query."""
-    labels = np.zeros((len(lists), len(row_of)), dtype=np.float32)
-    mask = np.ones(labels.shape, dtype=bool)
-    relevant: dict[str, list[int]] = {}
-    for one in lists:
-        graded = zip(one.documents, one.labels, strict=True)
-        relevant.setdefault(one.query, []).extend(row_of[document] for document, label in graded if label > 0)
-    for position, one in enumerate(lists):
-        columns = [row_of[document] for document in one.documents]
-        mask[position, relevant[one.query]] = False
-        mask[position, columns] = True
-        np.maximum.at(labels[position], columns, np.asarray(one.labels, dtype=np.float32))
-    return torch.from_numpy(labels), torch.from_numpy(mask)
-
-
-def _judged(lists: Sequence[CandidateList]) -> Tensor | None:
-    if all(one.judged is None for one in lists):
-        return None
-    return torch.from_numpy(pad_rows([one.labels if one.judged is None else one.judged for one in lists]))
+def _refuse_images(lists: Sequence[CandidateList]) -> None:
+    found = next((one for one in lists if isinstance(one.documents[0], ImagePath)), None)
+    if found is not None:
+        raise InputError(
+            f"the list of query {found.query!r} holds images ({found.documents[0]}), and the model reads texts: train "
+            "a rankgrad.models.ImageColBERT"
+        )

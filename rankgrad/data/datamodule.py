@@ -10,6 +10,7 @@ from pytorch_lightning import LightningDataModule
 from rankgrad._checks import InputError
 from rankgrad.data.collate import ListCollate
 from rankgrad.data.epoch_loader import EpochLists, EpochLoader
+from rankgrad.data.image_reader import ImageReader
 from rankgrad.data.jsonl import read_teacher_scores
 from rankgrad.data.records import Collection, Run
 from rankgrad.data.sources import CandidateMiner, CollectionSource, ListSource, StreamSource
@@ -24,7 +25,8 @@ class ListDataModule(LightningDataModule):
     """Batches of candidate lists; what comes when depends on ``seed`` alone, also after a resume.
 
     From a collection each epoch draws, for each query, one relevant document and negatives from the candidates. Ready
-    lists are taken as they are; streamed ones are never in memory all at once.
+    lists are taken as they are; streamed ones are never in memory all at once. Documents may be paths of pictures, for
+    a :class:`rankgrad.models.ImageColBERT`: the loader opens them.
 
     Args:
         source: a collection, or what makes one, or what makes ready lists.
@@ -42,7 +44,7 @@ class ListDataModule(LightningDataModule):
         in_batch_negatives: see :class:`rankgrad.data.ListCollate`; for training only.
         group_size: rows encoded together, see :class:`rankgrad.data.ListCollate`.
         token_budget: tokens encoded together instead, padding included.
-        workers: processes that tokenize; 0 = the training process.
+        workers: processes that tokenize and open pictures; 0 = the training process.
         seed: of order, draws and the validation sample.
         tokenizer: of the model; None takes ``model.tokenizer`` of the LightningModule being trained.
 
@@ -76,7 +78,7 @@ class ListDataModule(LightningDataModule):
         token_budget: int | None = None,
         workers: int = 0,
         seed: int = 0,
-        tokenizer: PairTokenizer | LateInteractionTokenizer | None = None,
+        tokenizer: PairTokenizer | LateInteractionTokenizer | ImageReader | None = None,
     ) -> None:
         super().__init__()
         if in_batch_negatives and teacher_scores is not None:

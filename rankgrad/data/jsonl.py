@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rankgrad._checks import InputError
 from rankgrad.data._lines import finite, numbers_field, read_objects, text_field, texts_field
+from rankgrad.data.image_files import ImagePath
 from rankgrad.data.records import CandidateList, Run
 
 
@@ -46,12 +48,15 @@ def triple_of(record: dict[str, Any], where: str) -> CandidateList:
 def read_lists(path: str | Path) -> Iterator[CandidateList]:
     """Lines ``{"query": ..., "documents": [...], "labels": [...], "teacher_scores": [...]}``; the last may be left out.
 
+    ``images`` in place of ``documents`` holds paths of pictures, relative to the folder of the file. They are looked
+    for now and opened when a batch is made of them.
+
     Returns:
-        the lists, one at a time.
+        the lists, one at a time; an image is a :class:`rankgrad.data.ImagePath`.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        InputError: for a line that cannot be used, with ``file:line``.
+        InputError: for a line that cannot be used or an image that is not there, with ``file:line``.
 
     Example:
         >>> import tempfile
@@ -66,7 +71,7 @@ def read_lists(path: str | Path) -> Iterator[CandidateList]:
 def list_of(record: dict[str, Any], where: str) -> CandidateList:
     """The list that a line of :func:`read_lists` holds."""
     query = text_field(record, "query", where)
-    documents = texts_field(record, "documents", where)
+    documents = _images(record, where) if "images" in record else texts_field(record, "documents", where)
     return _candidates(query, documents, numbers_field(record, "labels", where), record, where)
 
 
@@ -106,3 +111,15 @@ def _candidates(
         return CandidateList(query, documents, labels, teacher_scores)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
+
+
+def _images(record: dict[str, Any], where: str) -> tuple[ImagePath, ...]:
+    """The field ``images``, as paths that lead there from here."""
+    if "documents" in record:
+        raise InputError(f"{where}: holds documents and images: a list has one kind, leave the other field out")
+    folder = Path(where.rpartition(":")[0]).parent
+    paths = tuple(ImagePath(folder / name) for name in texts_field(record, "images", where))
+    missing = next((path for path in paths if not os.path.isfile(path)), None)
+    if missing is not None:
+        raise InputError(f"{where}: no image file {missing}: paths are relative to the folder of the file")
+    return paths

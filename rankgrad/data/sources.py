@@ -86,7 +86,7 @@ class BEIR:
 
 
 class ListsFile:
-    """Ready candidate lists, or triples, in JSONL files.
+    """Ready candidate lists, of texts or of images, or triples, in JSONL files.
 
     Args:
         train: file with the training lists, or several.

@@ -4,38 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from rankgrad._checks import InputError, require
+from rankgrad._checks import InputError
 from rankgrad._files import atomic_folder, check_replaceable
-from rankgrad.data.collate import TextTokens
+from rankgrad.data.collate import ImageFeatures, TextTokens
+from rankgrad.data.image_reader import ImageReader
 from rankgrad.models import _folder
+from rankgrad.models._vision import load_processor, load_vision
 from rankgrad.models.colbert import ColBERT
 from rankgrad.modules.projection import Projection
 from rankgrad.modules.token_pooling import Pooling, pool_tokens
 from rankgrad.ops import maxsim
 from rankgrad.types import PackedTokens
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 KIND = "image_colbert"
 _HEAD = "head.safetensors"
-
-
-class ImageFeatures(NamedTuple):
-    """The queries of a batch and its images.
-
-    Shape:
-        queries: one row a list.
-        pixel_values: float ``[images, 3, height, width]``, as the vision encoder wants them.
-        slots: int64 ``[queries, candidates]``: the image of each candidate; None: every image, in order, is a candidate
-            of every query.
-    """
-
-    queries: TextTokens
-    pixel_values: Tensor
-    slots: Tensor | None = None
 
 
 class ImageColBERT(nn.Module):
@@ -47,8 +37,11 @@ class ImageColBERT(nn.Module):
         image_processor: makes ``{"pixel_values": [images, 3, height, width]}`` of PIL images; None: only tensors are
             taken.
 
+    Attributes:
+        temperature: softness of the maximum in training, see :class:`rankgrad.training.AnnealTemperature`; None = hard.
+
     Shape:
-        - features: :class:`ImageFeatures`
+        - features: :class:`rankgrad.data.ImageFeatures`, from :class:`rankgrad.data.ListCollate`
         - returns: float32 scores ``[queries, candidates]``, or ``[queries, images]``
 
     Raises:
@@ -71,6 +64,7 @@ class ImageColBERT(nn.Module):
         self.image_size = size
         self.patches = (size // patch) ** 2
         self.projection = Projection(int(config.hidden_size), text.dim)
+        self.temperature: float | None = None
 
     @classmethod
     def from_pretrained(
@@ -79,7 +73,8 @@ class ImageColBERT(nn.Module):
         """Load a saved model, or start one from a vision encoder.
 
         Args:
-            name: a folder that :meth:`save_pretrained` wrote, or, with ``text``, a vision encoder's folder or hub id.
+            name: a folder that :meth:`save_pretrained` wrote, or, with ``text``, the folder or hub id of a vision
+                encoder, or of a CLIP or SigLIP, whose vision half is taken.
             text: the ColBERT (or text encoder) that reads the queries of a new model.
             trust_remote_code: run code that comes with the model. Leave it off for files you do not know.
 
@@ -96,8 +91,9 @@ class ImageColBERT(nn.Module):
         reader = ColBERT.from_pretrained(
             cast(Any, root / "text" if saved else text), trust_remote_code=trust_remote_code
         )
-        vision = _folder.load_backbone(vision_name, trust_remote_code=trust_remote_code)
-        model = cls(reader, vision, image_processor=_processor(vision_name))
+        vision = load_vision(vision_name, trust_remote_code=trust_remote_code)
+        processor = load_processor(vision_name, trust_remote_code=trust_remote_code)
+        model = cls(reader, vision, image_processor=processor)
         if saved:
             _folder.load_state(model.projection, _folder.load_tensors(root / _HEAD), root / _HEAD)
         return model.eval()
@@ -114,9 +110,37 @@ class ImageColBERT(nn.Module):
             _folder.write_json(temporary / _folder.SETTINGS, {"kind": KIND})
 
     @property
+    def tokenizer(self) -> ImageReader:
+        """What :class:`rankgrad.data.ListCollate` reads queries and image files with.
+
+        Raises:
+            InputError: without an image processor.
+        """
+        if self.image_processor is None:
+            raise InputError(
+                "this model has no image processor: give it one (preprocessor_config.json in the vision encoder's "
+                "folder, or image_processor=), or pass a tensor [images, 3, height, width]"
+            )
+        return ImageReader(self.text.tokenizer, self.image_processor)
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The vision encoder: nearly all of the work, so what a training compiles or checkpoints."""
+        return self.vision
+
+    @property
+    def encoders(self) -> tuple[nn.Module, nn.Module]:
+        """What was there before the model: all but the projections, which start from nothing."""
+        return self.vision, self.text.encoder
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
+
+    def embed_queries(self, tokens: TextTokens) -> Tensor:
+        """Token embeddings of a padded batch of tokenized queries: float32 ``[queries, tokens, dim]``."""
+        return self.text.embed_queries(tokens)
 
     def embed_images(self, pixel_values: Tensor) -> Tensor:
         """Patch embeddings: float32 ``[images, patches, dim]``, of unit length.
@@ -133,10 +157,22 @@ class ImageColBERT(nn.Module):
         # Encoders with a class token (and registers) put it before the patches.
         return self.projection(hidden[:, -self.patches :])
 
+    def embed_documents(self, pixel_values: Tensor) -> Tensor:
+        """:meth:`embed_images`, by the name that :class:`rankgrad.training.SplitModel` has for it."""
+        return self.embed_images(pixel_values)
+
+    def compare(self, queries: Tensor, query_mask: Tensor, groups: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Score every embedded query with the images of every group of (embeddings, mask): the columns, in order."""
+        temperature = self.temperature if self.training else None
+        columns = [maxsim(queries, each, query_mask, mask, temperature=temperature) for each, mask in groups]
+        return torch.cat(columns, dim=-1)
+
     def forward(self, features: ImageFeatures) -> Tensor:
         """Score the images of a batch."""
-        queries = self.text.embed_queries(features.queries)
-        scores = maxsim(queries, self.embed_images(features.pixel_values), features.queries.scored)
+        images = self.embed_images(features.pixel_values)
+        every_patch = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
+        queries = self.embed_queries(features.queries)
+        scores = self.compare(queries, features.queries.scored, [(images, every_patch)])
         return scores if features.slots is None else scores.gather(1, features.slots)
 
     def encode_queries(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -145,7 +181,7 @@ class ImageColBERT(nn.Module):
 
     def encode_images(
         self,
-        images: Tensor | Sequence[Any],
+        images: Tensor | Sequence[str | Path | Image],
         *,
         batch_size: int = 8,
         pool_factor: int = 1,
@@ -154,41 +190,40 @@ class ImageColBERT(nn.Module):
         """Encode images.
 
         Args:
-            images: ``[images, 3, height, width]`` ready for the encoder, or PIL images.
+            images: ``[images, 3, height, width]`` ready for the encoder, or paths, or PIL images.
             batch_size: images encoded together.
             pool_factor, pooling: see :func:`rankgrad.modules.pool_tokens`; 1 = every patch is kept.
 
         Raises:
-            InputError: for PIL images without an image processor, no images, or a wrong size.
+            FileNotFoundError: for a path where nothing is.
+            InputError: for paths or PIL images without an image processor, no images, a wrong size, or a file that
+                cannot be read.
         """
         if not len(images):
             raise InputError("no image given: pass at least one")
         rows = []
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size]
-            pixels = batch if isinstance(batch, Tensor) else self._pixels(batch)
+            pixels = batch if isinstance(batch, Tensor) else self.tokenizer.images(batch)
             rows.append(self.embed_images(pixels.to(self.device)))
         embeddings = torch.cat(rows)
         offsets = torch.arange(len(embeddings) + 1, dtype=torch.int32, device=self.device) * self.patches
         packed = PackedTokens(embeddings.flatten(0, 1), offsets)
         return pool_tokens(packed, factor=pool_factor, method=pooling, protected=0)
 
+    def encode_documents(self, texts: Sequence[str], *, batch_size: int = 8) -> PackedTokens:
+        """Encode image files: what the stages (:class:`rankgrad.rerank.LateInteractionReranker`) call.
+
+        Args:
+            texts: paths; a stage calls whatever it ranks texts.
+            batch_size: images encoded together.
+
+        Raises:
+            FileNotFoundError, InputError: as :meth:`encode_images`.
+        """
+        return self.encode_images(texts, batch_size=batch_size)
+
     def score(self, queries: Sequence[str], images: PackedTokens) -> Tensor:
         """MaxSim of every query with every encoded image: float32 ``[queries, images]``."""
         embeddings, mask = self.encode_queries(queries)
         return maxsim(embeddings, images.embeddings, mask, document_cu_seqlens=images.cu_seqlens)
-
-    def _pixels(self, images: Sequence[Any]) -> Tensor:
-        if self.image_processor is None:
-            raise InputError("this model has no image processor: pass a tensor [images, 3, height, width]")
-        return self.image_processor(images=list(images), return_tensors="pt")["pixel_values"]
-
-
-def _processor(name: str) -> Callable[..., Any] | None:
-    """The folder's image processor; None where it has none."""
-    if not _folder.fetch(name, "preprocessor_config.json").is_file():
-        return None
-    try:
-        return require("transformers", "text").AutoImageProcessor.from_pretrained(name)
-    except ImportError as error:
-        raise InputError(f"{name} has an image processor that needs Pillow ({error}): pip install pillow") from error

@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from rankgrad._checks import InputError
 from rankgrad.data.collate import ListBatch, TextTokens
+from rankgrad.training._row_numbers import mixed
 from rankgrad.training.grad_cache import Embedded, split_features, split_model
 
 
@@ -106,7 +107,7 @@ def text_ids(tokens: TextTokens) -> Tensor:
         (True, False)
     """
     places = torch.arange(tokens.input_ids.shape[1], device=tokens.input_ids.device)
-    return (_mixed(tokens.input_ids * 0x1_0000_0001 + places + 1) * tokens.attention_mask).sum(dim=-1)
+    return (mixed(tokens.input_ids * 0x1_0000_0001 + places + 1) * tokens.attention_mask).sum(dim=-1)
 
 
 class _AllGather(torch.autograd.Function):
@@ -133,7 +134,7 @@ def _labels_and_mask(batch: ListBatch, queries: TextTokens, groups: Sequence[Tex
     rank = distributed.get_rank()
     own = torch.cat([text_ids(group) for group in groups])
     documents = all_gather_rows(own)
-    query_ids = _mixed(text_ids(queries))
+    query_ids = mixed(text_ids(queries))
     row, column = ((batch.labels > 0) & batch.mask).nonzero(as_tuple=True)
     relevant = torch.cat(all_gather_rows(query_ids[row] + own[column]))
     labels, masks, seen = [], [], [own]
@@ -153,10 +154,3 @@ def _stacked(groups: Sequence[Tensor]) -> Tensor:
     """All rows in one tensor, groups of tokens padded to the widest."""
     width = max(group.shape[1] for group in groups)
     return torch.cat([pad(group, (0, 0) * (group.ndim - 2) + (0, width - group.shape[1])) for group in groups])
-
-
-def _mixed(values: Tensor) -> Tensor:
-    """Bits of int64 stirred so that sums of them tell apart (the finalizer of splitmix64)."""
-    values = (values ^ (values >> 30)) * -4658895280553007687
-    values = (values ^ (values >> 27)) * -7723592293110705685
-    return values ^ (values >> 31)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,8 @@ from torch.nn.functional import pad
 from torch.utils.checkpoint import checkpoint
 
 from rankgrad._checks import InputError
-from rankgrad.data.collate import LateInteractionFeatures, PairFeatures, TextTokens
+from rankgrad.data.collate import ImageFeatures, LateInteractionFeatures, PairFeatures, TextTokens
+from rankgrad.training._row_numbers import patches_as_tokens
 
 
 @runtime_checkable
@@ -31,13 +32,21 @@ class SplitModel(Protocol):
     def compare(self, queries: Tensor, query_mask: Tensor, groups: Sequence[tuple[Tensor, Tensor]]) -> Tensor: ...
 
 
+class ImageSplitModel(Protocol):
+    """The same with images for documents, as :class:`rankgrad.models.ImageColBERT`: all of ``patches`` embeddings."""
+
+    patches: int
+
+    def embed_documents(self, pixel_values: Tensor) -> Tensor: ...
+
+
 class Embedded(NamedTuple):
     """The embeddings of a batch.
 
     Shape:
         queries: ``[queries, ...]``.
         documents: ``[rows, ...]`` a group, in the order of the batch.
-        groups: the tokens of each.
+        groups: the tokens of each; for images, one a patch, see ``patches_as_tokens``.
     """
 
     queries: Tensor
@@ -46,7 +55,7 @@ class Embedded(NamedTuple):
 
 
 def cached_scores(
-    model: nn.Module, features: LateInteractionFeatures | PairFeatures, *, micro_batch_tokens: int
+    model: nn.Module, features: LateInteractionFeatures | ImageFeatures | PairFeatures, *, micro_batch_tokens: int
 ) -> Tensor:
     """Score a batch while holding the activations of one micro-batch only; the gradients are those of the whole batch.
 
@@ -59,13 +68,14 @@ def cached_scores(
     Args:
         model: a :class:`SplitModel`.
         features: of :class:`rankgrad.data.ListCollate`.
-        micro_batch_tokens: rows times width of what is encoded together, padding included.
+        micro_batch_tokens: rows times width of what is encoded together, padding included; of images, their patches.
 
     Shape:
         returns: float32 scores ``[queries, candidates]``, the same as those of ``model(features)``.
 
     Raises:
-        InputError: for a model that reads query and document together, or a text longer than ``micro_batch_tokens``.
+        InputError: for a model that reads query and document together, or a text or an image longer than
+            ``micro_batch_tokens``.
 
     Reference:
         Gao, Zhang, Han, Callan, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup", RepL4NLP
@@ -94,7 +104,10 @@ def cached_scores(
 
 
 def embed(
-    model: nn.Module, features: LateInteractionFeatures | PairFeatures, *, micro_batch_tokens: int | None
+    model: nn.Module,
+    features: LateInteractionFeatures | ImageFeatures | PairFeatures,
+    *,
+    micro_batch_tokens: int | None,
 ) -> Embedded:
     """Embed queries and documents; in micro-batches whose activations are made anew in the backward pass, or, with
     None, in the groups of the batch.
@@ -104,15 +117,14 @@ def embed(
     """
     split = split_model(model)
     features = split_features(features)
+    if isinstance(features, ImageFeatures):
+        return _embed_images(split, features, micro_batch_tokens)
     if micro_batch_tokens is None:
         documents = [split.embed_documents(group) for group in features.documents]
         return Embedded(split.embed_queries(features.queries), documents, features.documents)
-    queries = micro_batches([features.queries], micro_batch_tokens)
+    queries = _embed_queries(split, features.queries, micro_batch_tokens)
     groups = micro_batches(features.documents, micro_batch_tokens)
-    query_rows = [_encoded_again_in_backward(split.embed_queries, each) for each in queries]
-    return Embedded(
-        torch.cat(query_rows), [_encoded_again_in_backward(split.embed_documents, each) for each in groups], groups
-    )
+    return Embedded(queries, [_encoded_again_in_backward(split.embed_documents, each) for each in groups], groups)
 
 
 def split_model(model: nn.Module) -> SplitModel:
@@ -129,13 +141,15 @@ def split_model(model: nn.Module) -> SplitModel:
     return cast(SplitModel, model)
 
 
-def split_features(features: LateInteractionFeatures | PairFeatures) -> LateInteractionFeatures:
+def split_features(
+    features: LateInteractionFeatures | ImageFeatures | PairFeatures,
+) -> LateInteractionFeatures | ImageFeatures:
     """The features, if queries and documents come apart.
 
     Raises:
         InputError: when they come in pairs.
     """
-    if not isinstance(features, LateInteractionFeatures):
+    if isinstance(features, PairFeatures):
         raise InputError("the batch holds pairs of query and document: collate it with the tokenizer of the model")
     return features
 
@@ -171,12 +185,31 @@ def micro_batches(groups: Sequence[TextTokens], tokens: int) -> list[TextTokens]
     return made
 
 
+def _embed_queries(model: SplitModel, queries: TextTokens, tokens: int) -> Tensor:
+    groups = micro_batches([queries], tokens)
+    return torch.cat([_encoded_again_in_backward(model.embed_queries, each) for each in groups])
+
+
+def _embed_images(model: SplitModel, features: ImageFeatures, tokens: int | None) -> Embedded:
+    """The images of a batch, so many at a time that their patches are at most ``tokens``."""
+    reader, pixels = cast(ImageSplitModel, model), features.pixel_values
+    if tokens is None:
+        groups = [patches_as_tokens(pixels, reader.patches)]
+        return Embedded(model.embed_queries(features.queries), [reader.embed_documents(pixels)], groups)
+    if reader.patches > tokens:
+        raise InputError(f"grad_cache_tokens={tokens}: an image has {reader.patches} patches; allow at least as many")
+    queries = _embed_queries(model, features.queries, tokens)
+    parts = pixels.split(tokens // reader.patches)
+    images = [_encoded_again_in_backward(reader.embed_documents, each) for each in parts]
+    return Embedded(queries, images, [patches_as_tokens(each, reader.patches) for each in parts])
+
+
 def _joined(first: TextTokens, second: TextTokens) -> TextTokens:
     width = max(first.input_ids.shape[1], second.input_ids.shape[1])
     fields = zip(first, second, strict=True)
     return TextTokens(*(torch.cat([pad(each, (0, width - each.shape[1])) for each in pair]) for pair in fields))
 
 
-def _encoded_again_in_backward(encode: Callable[[TextTokens], Tensor], tokens: TextTokens) -> Tensor:
+def _encoded_again_in_backward(encode: Callable[[Any], Tensor], tokens: TextTokens | Tensor) -> Tensor:
     # One graph with the loss, so that hooks on parameters (DDP's reduction) run once a step and not once a micro-batch.
     return cast(Tensor, checkpoint(encode, tokens, use_reentrant=False, preserve_rng_state=True))

@@ -18,7 +18,8 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Split trainable parameters into AdamW groups: matrices decay, biases and norms do not; the head may learn faster.
 
-    The head is everything outside ``model.encoder``: it starts from nothing, while the encoder only has to be adjusted.
+    The head is everything outside ``model.encoder`` (or, where there are several, ``model.encoders``): it starts from
+    nothing, while an encoder only has to be adjusted.
 
     Args:
         model: the ranker.
@@ -40,15 +41,17 @@ def parameter_groups(
         >>> [(len(group["params"]), group["weight_decay"]) for group in groups]
         [(1, 0.1), (1, 0.0)]
     """
-    if head_learning_rate is not None and not isinstance(getattr(model, "encoder", None), nn.Module):
+    encoders = getattr(model, "encoders", None) or (getattr(model, "encoder", None),)
+    inside = {one for part in encoders if isinstance(part, nn.Module) for one in part.parameters()}
+    if head_learning_rate is not None and not inside:
         raise InputError(
             f"head_learning_rate: {type(model).__name__} has no .encoder to tell a head from; leave it None"
         )
     rates = {True: learning_rate, False: learning_rate if head_learning_rate is None else head_learning_rate}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
+    for parameter in model.parameters():
         if parameter.requires_grad:
-            rate = rates[name.startswith("encoder.")]
+            rate = rates[parameter in inside]
             groups.setdefault((rate, weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
     if not groups:
         raise InputError("the model has no parameter that requires a gradient: unfreeze at least one")

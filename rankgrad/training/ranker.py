@@ -36,10 +36,11 @@ class Ranker(pl.LightningModule):
         weight_decay: of matrices; biases and norms are left alone.
         warmup: below 1 a share of all steps, from 1 on a number of steps.
         decay: how the rate falls after the warm-up.
-        head_learning_rate: peak rate of what lies outside ``model.encoder``; None = ``learning_rate``.
-        grad_cache_tokens: encode so many tokens (padding included) at a time and keep the embeddings alone, see
-            :func:`rankgrad.training.cached_scores`; None = the whole batch at once. For models that read queries and
-            documents apart.
+        head_learning_rate: peak rate of what lies outside ``model.encoder``, or ``model.encoders``; None =
+            ``learning_rate``.
+        grad_cache_tokens: encode so many tokens (padding included), or patches of images, at a time and keep the
+            embeddings alone, see :func:`rankgrad.training.cached_scores`; None = the whole batch at once. For models
+            that read queries and documents apart.
         cross_device_negatives: let the documents of all processes be candidates of every query, see
             :func:`rankgrad.training.across_processes`; needs ``data.in_batch_negatives``.
         gradient_checkpointing: make the backbone's activations anew, layer by layer, in the backward pass.

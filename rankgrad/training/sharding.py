@@ -80,6 +80,7 @@ def _units(model: nn.Module) -> Iterator[nn.Module]:
         inside = set(backbone.parameters())
     for child in model.children():
         if set(child.parameters()) - inside:
-            yield child
+            # A ranker inside a ranker is called by its parts too, as the text side of an ImageColBERT is.
+            yield from _units(child) if hasattr(child, "backbone") else (child,)
     if list(model.parameters(recurse=False)):
         yield model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def placeholders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def placeholders(tmp_path_factory: pytest.TempPathFactory, write_picture: Callable[..., Path]) -> dict[str, str]:
     """What a reader would put in the place of the words in the commands."""
     folder = tmp_path_factory.mktemp("data")
     documents = {f"d{number}": f"sort a list of {number} numbers" for number in range(40)}
@@ -71,7 +71,13 @@ def placeholders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "\n".join(row.replace(f"qid:{place // 5} ", "") for place, row in enumerate(rows)) + "\n"
     )
     (folder / "rank.train.query").write_text("5\n" * 8)
+    pages = [write_picture(folder / "scans" / f"{color}.png", color).name for color in ("red", "blue")]
+    row = {"query": "open a file", "images": [f"scans/{page}" for page in pages], "labels": [1, 0]}
+    for name in ("train_pages", "validation_pages"):
+        (folder / f"{name}.jsonl").write_text((json.dumps(row) + "\n") * 2)
     names = (
+        "train_pages.jsonl",
+        "validation_pages.jsonl",
         "train.jsonl",
         "validation.jsonl",
         "scores.jsonl",
@@ -118,6 +124,7 @@ def test_the_command_trains(
     tiny_encoder_folder: Path,
     tiny_mlm_folder: Path,
     tiny_decoder_folder: Path,
+    tiny_vision_folder: Path,
 ) -> None:
     words = [placeholders.get(word, word) for word in command(path)[2:]]
     config = compose([Path(words[i + 1]) for i, word in enumerate(words) if word == "--config"])
@@ -143,8 +150,15 @@ def test_the_command_trains(
         pytest.importorskip("peft", reason="needs the lora extra")
         # Its prompt alone is some hundred tokens of the tiny vocabulary.
         small["data"] = {**small["data"], "negatives": 1, "validation_depth": 3}
-    tiny = {"SparseEncoder": tiny_mlm_folder, "CausalReranker": tiny_decoder_folder}.get(kind, tiny_encoder_folder)
-    _trained([*words, f"--model.model.init_args.name={tiny}"], small, tmp_path)
+    folders = {
+        "SparseEncoder": tiny_mlm_folder,
+        "CausalReranker": tiny_decoder_folder,
+        "ImageColBERT": tiny_vision_folder,
+    }
+    given = [f"--model.model.init_args.name={folders.get(kind, tiny_encoder_folder)}"]
+    if kind == "ImageColBERT":
+        given.append(f"--model.model.init_args.text={tiny_encoder_folder}")
+    _trained([*words, *given], small, tmp_path)
 
 
 def _trained(words: list[str], small: dict[str, Any], folder: Path) -> RunFolder:
@@ -155,7 +169,7 @@ def _trained(words: list[str], small: dict[str, Any], folder: Path) -> RunFolder
     rows = read_curves(run.curves)
     assert [torch.tensor(float(row["train/loss"])).isfinite().item() for row in rows if "train/loss" in row] == [True]
     assert 0 <= float(rows[-1]["val/nDCG@10"]) <= 1
-    assert (run.best / "config.json").is_file()
+    assert any((run.best / name).is_file() for name in ("config.json", "text/config.json"))
     return run
 
 

@@ -9,8 +9,9 @@ import torch
 
 from rankgrad._checks import InputError
 from rankgrad.data import CandidateList, ListCollate
+from rankgrad.data.collate import ImageFeatures
 from rankgrad.models import ColBERT, ImageColBERT
-from rankgrad.models.image_colbert import ImageFeatures
+from rankgrad.ops import maxsim
 from rankgrad.tokens import LateInteractionRules
 
 SIZE = {
@@ -69,20 +70,52 @@ def test_siglip_has_no_class_token(tiny_encoder_folder: Path) -> None:
     assert model.embed_images(torch.randn(1, 3, 16, 16)).shape == (1, 4, 16)
 
 
-def test_folder_and_pil_images(model: ImageColBERT, tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image", reason="needs Pillow")
-    from transformers import ViTImageProcessor
+def test_the_images_of_a_pair_of_encoders(tiny_encoder_folder: Path, tmp_path: Path) -> None:
+    from transformers import SiglipConfig, SiglipModel
 
-    try:
-        model.image_processor = ViTImageProcessor(size={"height": 16, "width": 16})
-    except ImportError as error:
-        pytest.skip(f"image processors of this transformers need more: {error}")
+    text = {name: value for name, value in SIZE.items() if "_size" not in name} | {"hidden_size": 24, "vocab_size": 9}
+    SiglipModel(SiglipConfig(text_config=text, vision_config=SIZE)).save_pretrained(tmp_path / "siglip")
+    model = ImageColBERT.from_pretrained(tmp_path / "siglip", text=tiny_encoder_folder)
+    images = torch.randn(1, 3, 16, 16)
     model.save_pretrained(tmp_path / "model")
     again = ImageColBERT.from_pretrained(tmp_path / "model")
-    pictures = [image.new("RGB", (40, 20), color) for color in ("red", "white")]
     with torch.no_grad():
-        wanted = model.score(["x"], model.encode_images(pictures))
-        torch.testing.assert_close(again.score(["x"], again.encode_images(pictures)), wanted)
+        torch.testing.assert_close(again.embed_images(images), model.embed_images(images))
+        states = SiglipModel.from_pretrained(tmp_path / "siglip").vision_model(pixel_values=images).last_hidden_state
+        torch.testing.assert_close(model.embed_images(images), model.projection(states))
+
+
+def test_folder_paths_and_pil_images(model: ImageColBERT, tiny_vision_folder: Path, write_picture, tmp_path) -> None:
+    from PIL import Image
+
+    start = ImageColBERT.from_pretrained(tiny_vision_folder, text=tmp_path / "text")
+    start.save_pretrained(tmp_path / "model")
+    again = ImageColBERT.from_pretrained(tmp_path / "model")
+    paths = [str(write_picture(tmp_path / f"{color}.png", color, (40, 20))) for color in ("red", "white")]
+    with torch.no_grad():
+        wanted = start.score(["x"], start.encode_images([Image.open(path) for path in paths], batch_size=1))
+        torch.testing.assert_close(again.score(["x"], again.encode_images([Path(path) for path in paths])), wanted)
+        torch.testing.assert_close(again.score(["x"], again.encode_documents(paths)), wanted)
+        # ViT's processor: values up to 1, mean and deviation of 0.5; red is (1, -1, -1).
+        red = torch.tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1).expand(1, 3, 16, 16)
+        torch.testing.assert_close(again.score(["x"], again.encode_images(red)), wanted[:, :1])
+    (tmp_path / "model/vision/preprocessor_config.json").write_text("{")
+    with pytest.raises(InputError, match="image processor that does not load"):
+        ImageColBERT.from_pretrained(tmp_path / "model")
+
+
+def test_the_maximum_is_soft_in_training_alone(model: ImageColBERT) -> None:
+    tokens = ListCollate(model.text.tokenizer)([CandidateList("open a file", ("x",), (1.0,))]).features.queries
+    features = ImageFeatures(tokens, torch.randn(2, 3, 16, 16))
+    model.temperature = 0.5
+    sides = model.embed_queries(tokens), model.embed_images(features.pixel_values), tokens.scored
+    torch.testing.assert_close(model(features), maxsim(*sides))
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    soft = model.train()(features)
+    torch.testing.assert_close(soft, maxsim(*sides, temperature=0.5))
+    assert (soft > maxsim(*sides)).all()
 
 
 def test_what_cannot_be_used(model: ImageColBERT, vision_folder: Path) -> None:
