@@ -30,24 +30,26 @@ def read_layers(source: str, *, default_activation: str) -> list[ProjectionLayer
     """
     modules = _folder.read_json(_folder.fetch(source, "modules.json")) or []
     paths = [str(module["path"]) for module in modules if str(module.get("type", "")).endswith("Dense")]
-    return [_read_layer(source, path, default_activation) for path in paths]
+    return [read_layer(source, path, default_activation=default_activation) for path in paths]
 
 
-def write_layer(folder: Path, layer: ProjectionLayer, *, io_names: bool) -> None:
+def write_layer(folder: Path, layer: ProjectionLayer, *, io_names: bool | tuple[str, str]) -> None:
     """Write one layer as a Dense module.
 
     Args:
-        folder: of the module; made here.
+        folder: of the module; made where it is not there.
         layer: without a gate.
-        io_names: say which features the module reads and writes, as sentence-transformers does.
+        io_names: the features that the module reads and writes, as sentence-transformers says them; True = those of
+            tokens, False = say nothing.
 
     Raises:
         InputError: for what a Dense module cannot say: a gate, or an activation with options.
     """
     if layer.gate is not None:
         raise no_place("a gated projection (GLU, SwiGLU)", "Dense")
-    folder.mkdir()
-    names = {"module_input_name": "token_embeddings", "module_output_name": "token_embeddings"} if io_names else {}
+    folder.mkdir(exist_ok=True)
+    features = io_names if isinstance(io_names, tuple) else ("token_embeddings",) * 2 if io_names else ()
+    names = dict(zip(("module_input_name", "module_output_name"), features, strict=False))
     config = {
         "in_features": layer.in_features,
         "out_features": layer.out_features,
@@ -96,14 +98,27 @@ def activation_at(path: str, where: object) -> nn.Module:
     Raises:
         InputError: when it is not one of torch's.
     """
-    module, _, name = path.rpartition(".")
+    module, _, name = str(path).rpartition(".")
     kind = getattr(import_module(module), name, None) if module in _TORCH else None
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise InputError(f"{where} names the activation {path!r}: only those of torch.nn are read")
-    return kind()
+    try:
+        return kind()
+    except TypeError as error:
+        raise InputError(f"{where} names the activation {path!r}, which needs options: it is not read") from error
 
 
-def _read_layer(source: str, name: str, default_activation: str) -> ProjectionLayer:
+def read_layer(source: str, name: str, *, default_activation: str) -> ProjectionLayer:
+    """The layer of one Dense module.
+
+    Args:
+        source: a folder or hub id.
+        name: the module's folder in it.
+        default_activation: where its configuration names none.
+
+    Raises:
+        InputError: for files that are damaged or do not fit.
+    """
     where = _folder.fetch(source, f"{name}/config.json")
     config: dict[str, Any] = _folder.read_json(where)
     if not config:

@@ -44,3 +44,13 @@ def packed_documents(
     lengths = torch.tensor([0, *(len(row) for row in done)], dtype=torch.int64)
     packed = torch.cat(done) if done else torch.zeros(0, dim, device=device)
     return PackedTokens(packed, lengths.cumsum(0).to(torch.int32).to(device))
+
+
+@torch.no_grad()
+def scored_states(encoder: Callable[..., Tensor], tokens: Tokens, device: torch.device) -> Tensor:
+    """An encoder's states ``[tokens, hidden]`` of all tokens that MaxSim scores."""
+    states = []
+    for _, batch in sorted_batches(tokens, 32, device):
+        hidden = encoder(batch.input_ids, batch.attention_mask, torch.zeros_like(batch.input_ids))
+        states.append(hidden[batch.scored])
+    return torch.cat(states)

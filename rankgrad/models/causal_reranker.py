@@ -13,9 +13,11 @@ from rankgrad._checks import InputError, check_texts
 from rankgrad._files import atomic_folder, check_replaceable
 from rankgrad._modes import learns
 from rankgrad.data.collate import PairFeatures, TextTokens
-from rankgrad.models import _causal_backbone, _folder, _low_rank
+from rankgrad.models import _causal_backbone, _folder, _low_rank, causal_reranker_layout
 from rankgrad.models._batches import score_sorted, sorted_batches
 from rankgrad.models._headed import Dtype
+from rankgrad.models._saved_modules import SavedModules
+from rankgrad.models.causal_reranker_layout import KIND, CausalLayout
 from rankgrad.modules.pooling import pool_states
 from rankgrad.prompts import QWEN3, PromptTemplate, PromptTokenizer
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 CausalHead = Literal["answer", "linear"]
-_KIND = "causal_reranker"
 
 
 class CausalReranker(nn.Module):
@@ -95,6 +96,8 @@ class CausalReranker(nn.Module):
         if layers is not None:
             _causal_backbone.keep_layers(backbone, layers)
         self.encoder = backbone
+        # The modules of sentence-transformers that it was; None = it came from no such folder.
+        self.origin: SavedModules | None = None
         self.lora: Any = None
         if lora_rank is not None:
             self.lora = _low_rank.adapt(
@@ -128,11 +131,12 @@ class CausalReranker(nn.Module):
         """Load a saved reranker, or start one from any decoder.
 
         Args:
-            name: a folder or a hub id (``Qwen/Qwen3-Reranker-0.6B``).
+            name: a folder or a hub id (``Qwen/Qwen3-Reranker-0.6B``), those of sentence-transformers'
+                ``CrossEncoder`` among them (a Transformer and a LogitScore).
             adapter: a folder of :meth:`save_adapter` or PEFT, made for this decoder with this number of layers.
             head: as in the class; None takes the folder's: ``linear`` for a sequence classifier, else ``answer``.
             template, max_length, query_length: None takes the setting of the adapter's folder, or of the decoder's,
-                else the class's default.
+                else the class's default. A chat template is read as the prompt that it makes.
             layers, lora_rank, lora_alpha, lora_dropout, lora_targets: as in the class.
             dtype: of the weights.
             trust_remote_code: run code that comes with the model. Leave it off for files you do not know.
@@ -143,7 +147,11 @@ class CausalReranker(nn.Module):
         if adapter is not None and lora_rank is not None:
             raise InputError(f"lora_rank={lora_rank}: the adapter has a rank of its own; leave one of them out")
         source = _folder.resolve(name)
-        settings = _settings(source) | ({} if adapter is None else _settings(str(adapter)))
+        tokenizer = _folder.load_tokenizer(source, trust_remote_code=trust_remote_code)
+        own = {} if adapter is None else causal_reranker_layout.own_settings(str(adapter))
+        known = template is not None or "template" in own
+        saved = causal_reranker_layout.read(source, tokenizer, max_length=max_length, with_template=not known)
+        settings = saved.settings | own
         if head is None:
             head = cast(CausalHead, settings.get("head") or ("linear" if _folder.is_classifier(source) else "answer"))
         if template is None:
@@ -153,7 +161,7 @@ class CausalReranker(nn.Module):
         )
         model = cls(
             backbone,
-            _folder.load_tokenizer(source, trust_remote_code=trust_remote_code),
+            tokenizer,
             head=head,
             template=template,
             max_length=max_length or settings.get("max_length", 512),
@@ -164,19 +172,33 @@ class CausalReranker(nn.Module):
             lora_dropout=lora_dropout,
             lora_targets=lora_targets,
         )
+        model.origin = saved.origin
         if adapter is not None:
             model.lora = _low_rank.load_adapter(backbone, str(adapter))
             model._free_head()
         return model.eval()
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write a complete folder, low-rank updates merged into the weights; all of it or nothing."""
+    def save_pretrained(self, folder: str | Path, *, layout: CausalLayout | None = None) -> None:
+        """Write a complete folder, low-rank updates merged into the weights; all of it or nothing.
+
+        Args:
+            layout: ``sentence-transformers`` adds what its ``CrossEncoder`` reads: modules, and a chat template that
+                makes the prompt; None = that one for a model that came so, else ``rankgrad``.
+
+        Raises:
+            InputError: for an unknown layout.
+        """
+        if layout not in (None, "rankgrad", "sentence-transformers"):
+            raise InputError(f'layout={layout!r} is unknown: choose "rankgrad" or "sentence-transformers"')
         check_replaceable(folder, _folder.CONFIG)
         with atomic_folder(folder) as temporary:
             state = None if self.lora is None else _low_rank.merged_state(self.backbone)
             with _folder.quiet():
                 self.backbone.save_pretrained(temporary, state_dict=state)  # type: ignore[operator]
             self._write_rest(temporary)
+            if layout == "sentence-transformers" or (layout is None and self.origin is not None):
+                tokenizers = (self.tokenizer, self.text_tokenizer)
+                causal_reranker_layout.write(temporary, *tokenizers, answers=self.answers, origin=self.origin)
 
     def save_adapter(self, folder: str | Path) -> None:
         """Write the low-rank updates alone, a linear head with them, in PEFT's layout; all of it or nothing.
@@ -260,12 +282,5 @@ class CausalReranker(nn.Module):
 
     def _write_rest(self, folder: Path) -> None:
         _folder.save_tokenizer(self.text_tokenizer, folder)
-        settings = {"kind": _KIND, "head": self.head_name} | self.tokenizer.settings()
+        settings = {"kind": KIND, "head": self.head_name} | self.tokenizer.settings()
         _folder.write_json(folder / _folder.SETTINGS, settings)
-
-
-def _settings(source: str) -> dict[str, Any]:
-    settings = _folder.read_json(_folder.fetch(source, _folder.SETTINGS))
-    if settings and settings.get("kind") != _KIND:
-        raise InputError(f"{source} holds a {settings.get('kind')}, no causal reranker: load it with its own class")
-    return settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from rankgrad._checks import InputError, check_texts
 from rankgrad._files import atomic_folder, check_replaceable
 from rankgrad.data.collate import LateInteractionFeatures, TextTokens
-from rankgrad.models import _folder, colbert_layout
-from rankgrad.models._batches import sorted_batches
-from rankgrad.models._late_documents import packed_documents
+from rankgrad.models import _folder, _late_extras, colbert_layout
+from rankgrad.models._late_documents import packed_documents, scored_states
 from rankgrad.models._late_scores import training_scores
+from rankgrad.models._late_weights import QueryWeighing, fit_query_weights, new_query_weights, weighed
 from rankgrad.models._lengths import CutReport, positions, within
 from rankgrad.models.colbert_layout import Layout
 from rankgrad.modules.projection import Projection
@@ -29,8 +29,6 @@ from rankgrad.types import PackedTokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-_PRUNER = "pruner.safetensors"
 
 
 class ColBERT(nn.Module):
@@ -47,6 +45,8 @@ class ColBERT(nn.Module):
         truncate_dim: embed into the leading coordinates only; None = all.
         keep_share: learn which of a document's tokens to keep, see :class:`rankgrad.modules.TokenPruner`; None = all.
         xtr_top_k: train with the scores of :func:`rankgrad.modules.xtr_scores`; None = MaxSim.
+        query_weights: weigh a query's tokens by :class:`rankgrad.modules.QueryWeights`: ``fixed``, or ``learned`` from
+            where :meth:`fit_idf` puts them; None = all alike.
 
     Attributes:
         temperature: softness of the maximum in training, see :class:`rankgrad.training.AnnealTemperature`; None = hard.
@@ -76,6 +76,7 @@ class ColBERT(nn.Module):
         truncate_dim: int | None = None,
         keep_share: float | None = None,
         xtr_top_k: int | None = None,
+        query_weights: QueryWeighing | None = None,
     ) -> None:
         super().__init__()
         rules = rules or LateInteractionRules()
@@ -101,6 +102,7 @@ class ColBERT(nn.Module):
             self.projection.check_width(width)
         self.pruner = None if keep_share is None else TokenPruner(self.projection.full_dim, share=keep_share)
         self.xtr_top_k = xtr_top_k
+        self.query_weights = new_query_weights(query_weights, len(tokenizer), matryoshka=bool(matryoshka_dims))
         self.temperature: float | None = None
         self.truncate(truncate_dim)
 
@@ -116,6 +118,7 @@ class ColBERT(nn.Module):
         truncate_dim: int | None = None,
         keep_share: float | None = None,
         xtr_top_k: int | None = None,
+        query_weights: QueryWeighing | None = None,
         trust_remote_code: bool = False,
     ) -> ColBERT:
         """Load a ColBERT that we, PyLate, sentence-transformers or Stanford saved, or start one from any encoder.
@@ -124,7 +127,7 @@ class ColBERT(nn.Module):
             name: a folder, a hub id, or ``"minilm"`` (the packaged all-MiniLM-L6-v2).
             rules: None takes the folder's own, else the class's defaults.
             dim, head: of a new projection; a saved model's own projection is loaded whatever is said here.
-            matryoshka_dims, keep_share: as in the class; None takes the folder's own.
+            matryoshka_dims, keep_share, query_weights: as in the class; None takes the folder's own.
             truncate_dim, xtr_top_k: as in the class; no folder holds them.
             trust_remote_code: run code that comes with the model. Leave it off for files you do not know.
 
@@ -133,20 +136,16 @@ class ColBERT(nn.Module):
         """
         source = _folder.resolve(name)
         saved = colbert_layout.read(source)
-        beside = None if saved is None else saved.beside
+        beside, extras = (None, {}) if saved is None else (saved.beside, saved.extras)
         backbone = _folder.load_backbone(source, trust_remote_code=trust_remote_code, beside=beside)
         tokenizer = _folder.load_tokenizer(source, trust_remote_code=trust_remote_code)
-        extras = {} if saved is None else saved.extras
-        options: dict[str, Any] = {"truncate_dim": truncate_dim, "xtr_top_k": xtr_top_k}
-        options["matryoshka_dims"] = extras.get("matryoshka_dims", ()) if matryoshka_dims is None else matryoshka_dims
-        options["keep_share"] = extras.get("keep_share") if keep_share is None else keep_share
+        options = _late_extras.options(extras, matryoshka_dims, keep_share, query_weights)
+        options |= {"truncate_dim": truncate_dim, "xtr_top_k": xtr_top_k}
         if saved is None:
             return cls(backbone, tokenizer, rules=rules, dim=dim, head=head, **options).eval()
         own_rules = colbert_layout.final_rules(saved, tokenizer)
         model = cls(backbone, tokenizer, rules=rules or own_rules, head=saved.layers, **options)
-        if model.pruner is not None and "keep_share" in extras:
-            path = _folder.fetch(source, _PRUNER)
-            _folder.load_state(model.pruner, _folder.load_tensors(path), path)
+        _late_extras.load(source, extras, model.pruner, model.query_weights)
         return model.eval()
 
     def save_pretrained(self, folder: str | Path, *, layout: Layout | None = None) -> None:
@@ -154,20 +153,19 @@ class ColBERT(nn.Module):
 
         Args:
             folder: new, empty, or a model's.
-            layout: ``"pylate"`` (PyLate and sentence-transformers read it), ``"sentence-transformers"``,
-                ``"stanford"``, or ``"rankgrad"``; None = PyLate's, where it can hold the model, else our own.
+            layout: ``"pylate"`` (sentence-transformers reads it too), ``"sentence-transformers"``, ``"stanford"``, or
+                ``"rankgrad"``; None = PyLate's, where it can hold the model, else our own.
 
         Raises:
             InputError: when the layout has no place for a part of the model.
         """
         check_replaceable(folder, _folder.CONFIG)
-        extras: dict[str, Any] = {"matryoshka_dims": list(self.matryoshka_dims)} if self.matryoshka_dims else {}
-        extras |= {} if self.pruner is None else {"keep_share": self.pruner.share}
+        extras = _late_extras.settings(self.matryoshka_dims, self.pruner, self.query_weights)
+        layout = _late_extras.layout_for(layout, self.query_weights)
         with atomic_folder(folder) as temporary:
             parts = (self.backbone, self.text_tokenizer, self.rules, self.projection)
             colbert_layout.write(temporary, *parts, extras=extras, layout=layout)
-            if self.pruner is not None:
-                _folder.save_tensors(self.pruner.state_dict(), temporary / _PRUNER)
+            _late_extras.save(temporary, self.pruner, self.query_weights)
 
     def truncate(self, width: int | None) -> ColBERT:
         """Embed into the first ``width`` coordinates from now on; None = all.
@@ -180,7 +178,6 @@ class ColBERT(nn.Module):
         self.projection.truncate(width)
         return self
 
-    @torch.no_grad()
     def fit_projection(self, texts: Sequence[str]) -> ColBERT:
         """Start the projection from the principal axes of these documents' token states, instead of at random.
 
@@ -190,11 +187,15 @@ class ColBERT(nn.Module):
             InputError: for an empty document or no documents.
         """
         check_texts(texts, "document")
-        states = []
-        for _, batch in sorted_batches(self.tokenizer.documents(texts), 32, self.device):
-            hidden = self.encoder(batch.input_ids, batch.attention_mask, torch.zeros_like(batch.input_ids))
-            states.append(hidden[batch.scored])
-        self.projection.fit(torch.cat(states))
+        self.projection.fit(scored_states(self.encoder, self.tokenizer.documents(texts), self.device))
+        return self
+
+    def fit_idf(self, texts: Sequence[str]) -> ColBERT:
+        """Set the weights of query tokens by how few of these documents hold them, see :class:`QueryWeights`.
+
+        Special tokens weigh as much as a word that no document holds; those that expand queries weigh 1.
+        """
+        fit_query_weights(self.query_weights, self.text_tokenizer, self.tokenizer, texts)
         return self
 
     @property
@@ -222,7 +223,7 @@ class ColBERT(nn.Module):
 
     def embed_queries(self, tokens: TextTokens) -> Tensor:
         """Token embeddings of a padded batch of tokenized queries."""
-        return self.encode(tokens)
+        return weighed(self.query_weights, self.encode(tokens), tokens.input_ids)
 
     def embed_documents(self, tokens: TextTokens) -> Tensor:
         """Token embeddings of a padded batch of tokenized documents."""
@@ -262,7 +263,7 @@ class ColBERT(nn.Module):
         check_texts(texts, "query")
         tokens = self.texts.queries(texts)
         batch = TextTokens(*(torch.from_numpy(field).to(self.device) for field in tokens))
-        return self.encode(batch), batch.scored
+        return self.embed_queries(batch), batch.scored
 
     def encode_documents(
         self,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Head = Literal["cls", "mean", "interaction"]
 Padding = Literal["auto", "packed", "grouped"]
+PairLayout = Literal["rankgrad", "sentence-transformers"]
 
 
 class CrossEncoder(nn.Module):
@@ -37,7 +38,8 @@ class CrossEncoder(nn.Module):
     read the two texts almost apart at first, each with its own positions, and learn to look across.
 
     Args:
-        backbone: an ``AutoModel`` encoder, or a one-label ``AutoModelForSequenceClassification`` when ``head="cls"``.
+        backbone: an ``AutoModel`` encoder, or when ``head="cls"`` a one-label ``AutoModelForSequenceClassification`` or
+            :class:`rankgrad.modules.PooledClassifier`.
         tokenizer: its fast tokenizer.
         head: where the score comes from.
         max_length: tokens of a pair; the document is cut to fit.
@@ -98,6 +100,8 @@ class CrossEncoder(nn.Module):
             pad_id=_folder.token_id(tokenizer, "pad"),
         )
         self.encoder = TextEncoder(backbone)
+        # A tokenizer that makes no segments was never trained with any, whatever the encoder could read.
+        self.encoder.takes_segments &= "token_type_ids" in tokenizer.model_input_names
         kind = heads[head]
         self.head = None if kind is None else kind(self.encoder.hidden_size)
         self.across = None if kind is None else CrossAttentionBias(start=cross_attention_bias)
@@ -140,15 +144,13 @@ class CrossEncoder(nn.Module):
         """
         source = _folder.resolve(name)
         settings = cross_encoder_layout.read(source)
-        if head is None:
-            head = cast(Head, settings.get("head") or ("cls" if _folder.is_classifier(source) else "interaction"))
-        beside = () if settings and head == settings.get("head", "cls") else None
-        remote = {"trust_remote_code": trust_remote_code}
-        backbone = _folder.load_backbone(source, classifier=head == "cls", beside=beside, **remote)
-        cross_encoder_layout.remember_activation(backbone, source)
+        found, backbone, tokenizer = cross_encoder_layout.load(
+            source, settings, head, trust_remote_code=trust_remote_code
+        )
+        head = cast(Head, found)
         model = cls(
             backbone,
-            _folder.load_tokenizer(source, trust_remote_code=trust_remote_code),
+            tokenizer,
             head=head,
             max_length=max_length or settings.get("max_length", 256),
             query_length=query_length or settings.get("query_length", 64),
@@ -169,11 +171,20 @@ class CrossEncoder(nn.Module):
             _folder.load_state(model.own, saved, path)
         return model.eval()
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write a complete folder: weights (safetensors), configuration, tokenizer, settings; all of it or nothing."""
+    def save_pretrained(self, folder: str | Path, *, layout: PairLayout = "rankgrad") -> None:
+        """Write a complete folder: weights (safetensors), configuration, tokenizer, settings; all of it or nothing.
+
+        Args:
+            layout: ``rankgrad`` holds every model, and with ``head="cls"`` is read by sentence-transformers too;
+                ``sentence-transformers`` refuses what that library would leave out.
+
+        Raises:
+            InputError: for a model that has no place in the layout.
+        """
+        cross_encoder_layout.check_layout(self.options.settings(), head=self.head_name, layout=layout)
         check_replaceable(folder, _folder.CONFIG)
         with atomic_folder(folder) as temporary:
-            _folder.save_backbone(self.backbone, temporary)
+            cross_encoder_layout.save_backbone(self.backbone, temporary)
             _folder.save_tokenizer(self.text_tokenizer, temporary)
             own = self.own.state_dict()
             if own:
@@ -230,10 +241,10 @@ class CrossEncoder(nn.Module):
         """The graph that is exported: padded pairs in, float32 logits ``[rows, 1]`` out.
 
         Raises:
-            InputError: for a listwise or compressing model, which has no graph of padded pairs.
+            InputError: for a listwise or compressing model, whose graph is in :mod:`rankgrad.export.pair_graph`.
         """
         if self.options.packed_only:
-            raise InputError("listwise and compressing models cannot be exported: they read packed batches only")
+            raise InputError("listwise, compress_layer: packed batches only; rankgrad.export makes another graph of it")
         return padded_scores(self, input_ids, attention_mask, token_type_ids, (self.encoder.depth,))[0].unsqueeze(-1)
 
     def forward(self, features: PairFeatures) -> Tensor:

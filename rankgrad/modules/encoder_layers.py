@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -83,7 +83,7 @@ class Merging:
 
     def wrap(self, number: int, layer: nn.Module) -> nn.Module:
         """The layer that stands at ``number``, counted from 0."""
-        return layer if number < self.layer - 1 else _MergingLayer(layer, self, number)
+        return layer if number < self.layer - 1 else MergingLayer(layer, self, number)
 
     def at(self, number: int) -> PackedAttention:
         """What describes the tokens behind ``number`` layers."""
@@ -99,9 +99,27 @@ class Merging:
         self.kept = merged.kept
         return merged.hidden[None]
 
+    def rotated(self, table: Tensor) -> Tensor:
+        """The rows of a table of rotations ``[1, total, dim]`` that belong to the tokens kept."""
+        return table[:, self.kept]
 
-class _MergingLayer(nn.Module):
-    def __init__(self, layer: nn.Module, merging: Merging, number: int) -> None:
+
+class LayerMerging(Protocol):
+    """What a layer asks of the merging that it takes part in; ``watched`` and ``shorter`` go to its attention."""
+
+    layer: int
+    watched: Any
+    shorter: Any
+
+    def merge(self, hidden: Tensor) -> Tensor: ...
+
+    def rotated(self, table: Tensor) -> Tensor: ...
+
+
+class MergingLayer(nn.Module):
+    """A layer from the last one that reads every token on: it is watched, merges first, or reads what was merged."""
+
+    def __init__(self, layer: nn.Module, merging: LayerMerging, number: int) -> None:
         super().__init__()
         self.layer, self.merging, self.number = layer, merging, number
         self.attention_type = getattr(layer, "attention_type", None)
@@ -115,5 +133,5 @@ class _MergingLayer(nn.Module):
         options["packed"] = merging.shorter
         rotation = options.get("position_embeddings")
         if rotation is not None:
-            options["position_embeddings"] = tuple(each[:, merging.kept] for each in rotation)
+            options["position_embeddings"] = tuple(merging.rotated(each) for each in rotation)
         return self.layer(hidden_states, *arguments, **options)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from rankgrad.modules.packing import Layout, PackedSides
 
-_TOO_SMALL = 1e-6
+TOO_SMALL = 1e-6
+"""Weights of a group that add up to less say nothing."""
 
 
 class Merged(NamedTuple):
@@ -64,7 +65,7 @@ def merge_tokens(hidden: Tensor, weights: Tensor, sides: PackedSides, *, ratio: 
 
     weights = weights.to(hidden.dtype)
     total = weights.new_zeros(shorter.total).index_add(0, group, weights)
-    weights = torch.where((total > _TOO_SMALL)[group], weights, torch.ones_like(weights))
+    weights = torch.where((total > TOO_SMALL)[group], weights, torch.ones_like(weights))
     total = weights.new_zeros(shorter.total).index_add(0, group, weights)
     # A token that stays is its own group: dividing it by its own weight would only add rounding.
     share = torch.where(mergeable, weights / total[group], torch.ones_like(weights))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from rankgrad._checks import InputError
 from rankgrad.data import CandidateList, ListCollate
@@ -132,3 +133,20 @@ def test_a_very_low_bias_reads_the_texts_apart(tiny_encoder_folder: Path) -> Non
     with torch.no_grad():
         mixed = joint.encoder(ids, joint.across(attended, side), torch.zeros_like(ids), restarted_positions(side))
     assert (mixed[0, :7] - mixed[1, :7]).abs().max() > 1e-3
+
+
+def test_a_tokenizer_without_segments_gives_none(tiny_encoder_folder: Path, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder_folder)
+    torch.manual_seed(0)
+    plain = AutoModelForSequenceClassification.from_pretrained(tiny_encoder_folder, num_labels=1).eval()
+    plain.save_pretrained(tmp_path)
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    tokenizer.save_pretrained(tmp_path)
+    pair = "sort a list", "open a file"
+    with torch.inference_mode():
+        found = CrossEncoder.from_pretrained(tmp_path).score([pair[0]], [pair[1]])
+        asked = AutoTokenizer.from_pretrained(tmp_path)(*pair, return_tensors="pt")
+        assert set(asked) == {"input_ids", "attention_mask"}
+        torch.testing.assert_close(found, plain(**asked).logits[:, 0])
+        segmented = asked | {"token_type_ids": (torch.arange(asked["input_ids"].shape[1]) > 4).long()[None]}
+        assert (plain(**segmented).logits[:, 0] - found).abs() > 1e-4

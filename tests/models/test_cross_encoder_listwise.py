@@ -82,7 +82,7 @@ def test_what_a_listwise_model_cannot_do(listwise: CrossEncoder, tmp_path: Path,
     assert isinstance(batch.features, PairFeatures)
     with pytest.raises(InputError, match="rows alone say nothing"):
         listwise.logits(batch.features.groups[0])
-    with pytest.raises(InputError, match="cannot be exported"):
+    with pytest.raises(InputError, match="packed batches only"):
         listwise.forward_tokens(*batch.features.groups[0][:3])
     with pytest.raises(InputError, match="leave out padding='grouped'"):
         CrossEncoder.from_pretrained(tiny_encoder_folder, listwise=True, padding="grouped")
