@@ -18,6 +18,7 @@ from rankgrad.training.mining_files import MiningSummary, mine_to_folder
 from rankgrad.training.negatives import BM25Negatives, RetrievedCandidates
 from rankgrad.training.optim import parameter_groups
 from rankgrad.training.progress import ProgressLines
+from rankgrad.training.query_weights import FitQueryWeights
 from rankgrad.training.quiet import quiet_lightning
 from rankgrad.training.random_state import RandomState
 from rankgrad.training.ranker import Ranker
@@ -30,6 +31,7 @@ __all__ = [
     "BestModel",
     "Checkpoints",
     "CurveLogger",
+    "FitQueryWeights",
     "HardNegatives",
     "KeepShare",
     "ListMetrics",
