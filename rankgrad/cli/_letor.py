@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankgrad._checks import InputError
+from rankgrad.cli._cascade import stage_line
+from rankgrad.cli._checkpoint import is_checkpoint
 from rankgrad.cli._load import is_bundle, load_feature_ranker
+from rankgrad.cli._show import note
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +44,8 @@ def feature_file(data: Path, split: str) -> Path | None:
 def evaluate_features(rows: Path, arguments: argparse.Namespace) -> Report:
     """Measure each model on the queries of a file, compared with the first.
 
+    Of a cascade it is said on standard error how many rows each stage scores, and what that is expected to cost.
+
     Raises:
         InputError: for no model, options of text collections, malformed rows, or a model of other features.
     """
@@ -53,7 +58,8 @@ def evaluate_features(rows: Path, arguments: argparse.Namespace) -> Report:
     from rankgrad.data import read_letor
     from rankgrad.evaluation import Report, compare
 
-    models = {name: load_feature_ranker(folder) for name, folder in _named(arguments.model).items()}
+    folders = _named(arguments.model)
+    models = {name: load_feature_ranker(folder) for name, folder in folders.items()}
     counts = {name: model.features for name, model in models.items()}
     if len(set(counts.values())) > 1:
         raise InputError(f"--model: the models read different numbers of features: {counts}; measure them apart")
@@ -66,6 +72,11 @@ def evaluate_features(rows: Path, arguments: argparse.Namespace) -> Report:
         scores, milliseconds = _score(model, table, chosen)
         systems.append(_result(name, table, chosen, scores, milliseconds, arguments.k))
         runs[name] = _run(table, chosen, scores)
+    lengths = table.cu_seqlens.diff()[chosen]
+    for name, model in models.items():
+        said = stage_line(name, model, folders[name], lengths)
+        if said is not None:
+            note(said)
     baseline = systems[0].name
     return Report(
         collection=rows.name,
@@ -82,10 +93,13 @@ def evaluate_features(rows: Path, arguments: argparse.Namespace) -> Report:
 
 
 def _named(folders: list[Path]) -> dict[str, Path]:
-    """A name for each model: its folder, or its run's; and that it is a bundle."""
+    """A name for each model: its folder, its run's, or its run's and the step; and that it is a bundle."""
     named: dict[str, Path] = {}
     for folder in folders:
         path = folder.resolve()
+        if is_checkpoint(folder):
+            named[f"{path.parent.parent.name} {path.stem} torch"] = folder
+            continue
         name = path.parent.name if path.name == "best" else path.name
         named[f"{name} {'fp32' if is_bundle(folder) else 'torch'}"] = folder
     if len(named) < len(folders):

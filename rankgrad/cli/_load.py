@@ -7,20 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from rankgrad._checks import InputError
+from rankgrad.cli._checkpoint import is_checkpoint, load_checkpoint
 from rankgrad.types import Variant
 
 if TYPE_CHECKING:
     from rankgrad import deploy, models
     from rankgrad.data import Collection
+    from rankgrad.pipeline import FeatureCascade
 
 BundleModel: TypeAlias = "deploy.CrossEncoder | deploy.ColBERT"
 TrainedModel: TypeAlias = "models.CrossEncoder | models.ColBERT"
 TextRanker: TypeAlias = "TrainedModel | models.DenseEncoder | models.SparseEncoder | models.CausalReranker"
-FeatureModel: TypeAlias = "deploy.FeatureRanker | models.FeatureRanker"
+TrainedFeatureModel: TypeAlias = "models.FeatureRanker | FeatureCascade"
+FeatureModel: TypeAlias = "deploy.FeatureRanker | TrainedFeatureModel"
 
 Content = TypeVar("Content", dict, list)
 PYDOC = "pydoc"
 BUNDLE_FILE = "rankgrad.json"
+_CASCADE = "rankgrad_feature_cascade"
 
 
 def is_bundle(folder: Path) -> bool:
@@ -29,6 +33,11 @@ def is_bundle(folder: Path) -> bool:
     Raises:
         InputError: when it is no folder at all.
     """
+    if folder.is_file() and folder.suffix == ".ckpt":
+        raise InputError(
+            f"{folder} is a training checkpoint: of feature rankers and their cascades `rankgrad evaluate` on rows and "
+            "`rankgrad export` read one; else pass the run's best/"
+        )
     if not folder.is_dir():
         problem = "is no folder" if folder.exists() else "does not exist"
         raise InputError(f"{folder} {problem}: pass a model folder or a bundle that `rankgrad export` wrote")
@@ -56,28 +65,45 @@ def load_bundle(folder: Path, variant: Variant = "fp32") -> BundleModel:
 
 
 def is_feature_ranker(folder: Path) -> bool:
-    """Does a model folder hold a ranker of feature rows?"""
-    return _config(folder).get("model_type") == "rankgrad_feature_ranker"
+    """Does a model folder hold a ranker of feature rows, or a cascade of them?"""
+    return _config(folder).get("model_type") in ("rankgrad_feature_ranker", _CASCADE)
 
 
 def load_feature_ranker(folder: Path) -> FeatureModel:
-    """Open a trained feature ranker or its bundle.
+    """Open a trained feature ranker, a cascade of them, a checkpoint of one of these, or its bundle.
 
     Raises:
         InputError: for a model that reads texts, a folder that holds no ranker, or damaged files.
-        MissingExtraError: without onnxruntime (a bundle) or safetensors.
+        MissingExtraError: without onnxruntime (a bundle), safetensors or pytorch_lightning (a checkpoint).
     """
-    if is_bundle(folder):
-        from rankgrad import deploy
+    if is_checkpoint(folder) or not is_bundle(folder):
+        return load_trained_features(folder)
+    from rankgrad import deploy
 
-        model = deploy.load(folder)
-        if isinstance(model, deploy.FeatureRanker):
-            return model
-    elif is_feature_ranker(folder):
-        from rankgrad.models import FeatureRanker
+    model = deploy.load(folder)
+    if isinstance(model, deploy.FeatureRanker):
+        return model
+    raise _no_features(folder)
 
-        return FeatureRanker.from_pretrained(folder)
-    raise InputError(f"{folder} holds no feature ranker: rows of features need one, `rankgrad fit` trains it")
+
+def load_trained_features(path: Path) -> TrainedFeatureModel:
+    """Open the folder or the checkpoint of a feature ranker, or of a cascade of them.
+
+    Raises:
+        InputError: for a model that reads texts, a folder that holds no ranker, or damaged files.
+        MissingExtraError: without safetensors (a folder) or pytorch_lightning (a checkpoint).
+    """
+    if is_checkpoint(path):
+        return load_checkpoint(path)
+    if not is_feature_ranker(path):
+        raise _no_features(path)
+    if _config(path)["model_type"] == _CASCADE:
+        from rankgrad.pipeline import FeatureCascade
+
+        return FeatureCascade.from_pretrained(path)
+    from rankgrad.models import FeatureRanker
+
+    return FeatureRanker.from_pretrained(path)
 
 
 def load_trained(folder: Path) -> TrainedModel:
@@ -188,8 +214,13 @@ def _json(path: Path, nothing: Content) -> Content:
     return content if isinstance(content, type(nothing)) else nothing
 
 
+def _no_features(folder: Path) -> InputError:
+    return InputError(f"{folder} holds no feature ranker: rows of features need one, `rankgrad fit` trains it")
+
+
 def _reads_no_texts(folder: Path) -> InputError:
+    what = "cascade of feature rankers" if _config(folder).get("model_type") == _CASCADE else "feature ranker"
     return InputError(
-        f"{folder} holds a feature ranker, which reads rows of features, not texts: measure it with `rankgrad evaluate "
+        f"{folder} holds a {what}, which reads rows of features, not texts: measure it with `rankgrad evaluate "
         f"--data ROWS.txt --model {folder}`, or score rows with `python -m rankgrad.deploy BUNDLE ROWS.txt`"
     )

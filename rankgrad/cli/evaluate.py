@@ -30,7 +30,8 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
             "Measure BM25 alone, BM25 followed by each --model, and, where both kinds are given, BM25 followed\n"
             "by ColBERT followed by the cross-encoder. A bundle is measured with each graph it holds (fp32,\n"
             "int8). The table shows quality, milliseconds a query, and the difference to BM25 with its interval\n"
-            "and p-values.\n\n"
+            "and p-values. On rows of features it measures feature rankers and cascades of them, and says of a\n"
+            "cascade how many rows each stage scores and what that is expected to cost.\n\n"
             "With --experiment: what a YAML file says, systems x metrics x collections, with answers and encoded\n"
             "collections kept from run to run; --out writes one HTML page beside the JSON, runs and pictures.\n\n"
             "With --run and --qrels instead of --data: measure a run in TREC's format as trec_eval does, with its\n"
@@ -62,7 +63,7 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
         action="append",
         default=[],
         metavar="FOLDER",
-        help="a bundle or model folder; may be repeated",
+        help="a bundle or model folder (of feature rankers and their cascades also a checkpoint); may be repeated",
     )
     parser.add_argument("--k", type=positive, default=10, help="cut-off of nDCG and MRR (default: %(default)s)")
     parser.add_argument(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from rankgrad._checks import InputError
 from rankgrad._files import check_replaceable
+from rankgrad.cli._checkpoint import is_checkpoint
 from rankgrad.cli._exported import add_measuring, judged_lists_of, ranked_texts, variant_names
-from rankgrad.cli._load import BUNDLE_FILE, is_bundle, is_feature_ranker, load_exportable
+from rankgrad.cli._load import BUNDLE_FILE, is_bundle, is_feature_ranker, load_exportable, load_trained_features
 from rankgrad.cli._parser import Parser, add_command, positive
 from rankgrad.cli._show import note
 from rankgrad.types import VARIANTS
@@ -31,13 +32,15 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
             "graph disagrees with torch, nothing is written.\n"
             "Any trained model of texts can be exported: cross-encoder, ColBERT, dense, sparse or causal.\n"
             "Of a feature ranker one fp32 graph is written, with the fitted transform of the features inside;\n"
-            "it is too small to gain by 8 bits."
+            "it is too small to gain by 8 bits. A cascade of feature rankers becomes one such graph too, with its\n"
+            "stages and cut-offs; of both a run's checkpoint can be exported as well as its best model."
         ),
         example=(
             "  rankgrad export runs/cross_encoder/best --out bundles/cross_encoder\n"
             "  rankgrad export runs/colbert --out bundles/colbert --variants int8,int8-static,fp16 \\\n"
             "    --texts lists.jsonl --data my_beir_folder --split dev\n"
-            "  rankgrad export runs/ltr_approx_ndcg --out bundles/ltr --feature-names names.txt"
+            "  rankgrad export runs/ltr_approx_ndcg --out bundles/ltr --feature-names names.txt\n"
+            "  rankgrad export runs/ltr_cascade --out bundles/cascade"
         ),
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="a trained model folder, or a run with one in best/")
@@ -69,19 +72,17 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export and say where."""
-    if is_bundle(arguments.model):
+    checkpoint = is_checkpoint(arguments.model)
+    if not checkpoint and is_bundle(arguments.model):
         raise InputError(f"{arguments.model} is a bundle already: pass the trained model folder it was made from")
     check_replaceable(arguments.out, BUNDLE_FILE)
     if (arguments.out / BUNDLE_FILE).is_file() and not arguments.overwrite:
         raise InputError(f"{arguments.out} exists: pass --overwrite to replace it, or choose another --out")
-    folder, names = _model_folder(arguments.model), _names(arguments.feature_names)
+    folder = arguments.model if checkpoint else _model_folder(arguments.model)
+    names = _names(arguments.feature_names)
     texts, judged = ranked_texts(arguments.texts), judged_lists_of(arguments)
-    if is_feature_ranker(folder):
-        from rankgrad.models import FeatureRanker
-
-        model = FeatureRanker.from_pretrained(folder)
-    else:
-        model = load_exportable(folder)
+    features = checkpoint or is_feature_ranker(folder)
+    model = load_trained_features(folder) if features else load_exportable(folder)
     from rankgrad.export import export_bundle
 
     content = export_bundle(

@@ -155,7 +155,9 @@ def _query_weights(folder: Path, settings: Settings, tokenizer: Tokenizer) -> np
     if settings.files is not None and QUERY_WEIGHTS in settings.files:
         check_file(path, settings.files[QUERY_WEIGHTS])
     try:
-        return read_query_weights(path, tokenizer, settings.dim)
+        # A sparse encoder's graph gives a weight for each word, also for those that only fill the vocabulary up.
+        width = settings.dim if settings.kind == "sparse_encoder" else tokenizer.get_vocab_size()
+        return read_query_weights(path, tokenizer, width)
     except (OSError, AttributeError, IndexError, TypeError, ValueError) as error:
         raise InputError(f"{path} cannot be read as weights of tokens ({error}): {_AGAIN}") from error
 

@@ -20,12 +20,22 @@ class ColBERT:
         graph: inputs input_ids and attention_mask; output unit vectors ``[batch, tokens, dim]``.
         tokenizer: the settings the model was trained with.
         dim: width of the token embeddings.
+        query_weights: a weight for each token of the vocabulary, float32, by which queries' embeddings are multiplied;
+            None = all alike.
     """
 
-    def __init__(self, graph: Graph, tokenizer: LateInteractionTokenizer, *, dim: int) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        tokenizer: LateInteractionTokenizer,
+        *,
+        dim: int,
+        query_weights: np.ndarray | None = None,
+    ) -> None:
         self.graph = graph
         self.tokenizer = tokenizer
         self.dim = dim
+        self.query_weights = query_weights
 
     def encode_queries(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Encode query texts: embeddings float32 ``[queries, tokens, dim]`` and mask bool ``[queries, tokens]``.
@@ -41,7 +51,10 @@ class ColBERT:
         embeddings = np.zeros((*tokens.input_ids.shape, self.dim), dtype=np.float32)
         for rows, found in self.graph.batches(tokens):
             embeddings[rows, : found.shape[1]] = found
-        return embeddings * tokens.scored[..., None], tokens.scored
+        embeddings *= tokens.scored[..., None]
+        if self.query_weights is not None:
+            embeddings *= self.query_weights[tokens.input_ids][..., None]
+        return embeddings, tokens.scored
 
     def encode_documents(self, texts: Sequence[str], *, batch_size: int | None = None) -> PackedTokens:
         """Encode document texts; only the tokens that MaxSim scores are kept. Texts beyond the length limit are cut.

@@ -1,4 +1,4 @@
-"""An exported feature ranker."""
+"""An exported feature ranker, or a cascade of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class _Part(NamedTuple):
 class FeatureRanker:
     """Score lists of feature rows with an exported graph; the fitted transform is inside, so pass raw features.
 
-    What is not finite (NaN, an infinity) counts as missing, as in training.
+    What is not finite (NaN, an infinity) counts as missing, as in training. A cascade of feature rankers is one graph
+    too, and listwise: what a stage drops depends on what else is in the list.
 
     Args:
         graph: inputs ``features`` and ``mask``; output scores ``[lists, items]``.

@@ -39,21 +39,22 @@ def text_model(
         tokenizer: as its file has it.
         settings: of the tokenizer: lengths, rules, prompt.
         dim: width of the graph's output.
-        options: what the kind has beyond these; of a sparse encoder with looked-up queries also ``query_weights``.
+        options: what the kind has beyond these; of a sparse encoder with looked-up queries and of a
+            ColBERT that weighs them also ``query_weights``.
 
     Raises:
         KeyError: for settings that are missing.
         TypeError, ValueError: for settings that cannot be used.
     """
     if kind == "cross_encoder":
-        return CrossEncoder(graph, PairTokenizer(tokenizer, **settings))
+        return CrossEncoder(graph, PairTokenizer(tokenizer, **settings), **options)
     if kind == "causal_reranker":
         template = PromptTemplate(**settings["template"])
         return CausalReranker(graph, PromptTokenizer(tokenizer, **{**settings, "template": template}))
     rules = LateInteractionRules.from_dict(settings["rules"])
     late = LateInteractionTokenizer(tokenizer, rules, mask_id=settings["mask_id"], pad_id=settings["pad_id"])
     if kind == "colbert":
-        return ColBERT(graph, late, dim=dim)
+        return ColBERT(graph, late, dim=dim, **options)
     if kind == "colbert_reranker":
         return ColBERTReranker(graph, late)
     if kind == "dense_encoder":

@@ -16,6 +16,7 @@ from rankgrad.data.records import CandidateList
 from rankgrad.deploy.bundle import FORMAT_VERSION, MARKER, fingerprint
 from rankgrad.export.card import card
 from rankgrad.export.feature_bundle import write_feature_bundle
+from rankgrad.export.feature_probe import FeatureModel
 from rankgrad.export.files import longest, tokenizer_settings, write_config, write_tokenizer
 from rankgrad.export.measured import compare_variants, latency_of_variants, open_variants, quality_of_variants
 from rankgrad.export.onnx import export_onnx
@@ -30,6 +31,7 @@ from rankgrad.export.subjects import subject_of
 from rankgrad.export.variants import FILES, chosen_variants, write_variant
 from rankgrad.models import CausalReranker, ColBERT, CrossEncoder, DenseEncoder, FeatureRanker, SparseEncoder
 from rankgrad.models._folder import write_json
+from rankgrad.pipeline import FeatureCascade
 from rankgrad.types import Variant
 
 TEXT_MODELS = (CrossEncoder, ColBERT, DenseEncoder, SparseEncoder, CausalReranker)
@@ -38,7 +40,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def export_bundle(
-    model: TextRanker | FeatureRanker,
+    model: TextRanker | FeatureModel,
     folder: str | Path,
     *,
     variants: Sequence[Variant] | None = None,
@@ -55,14 +57,16 @@ def export_bundle(
 ) -> dict[str, Any]:
     """Write a model as a bundle: ONNX graphs, tokenizer, configuration, a card with what was measured of the graphs.
 
-    A feature ranker's bundle has no tokenizer and one graph, in fp32, with the fitted transform inside.
+    A feature ranker's bundle has no tokenizer and one graph, in fp32, with the fitted transform inside; that of a
+    cascade of feature rankers has all stages and cut-offs in its graph.
 
     If a graph disagrees with torch, or anything else fails, nothing is written, and what was at ``folder`` stays.
 
     Args:
         model: a :class:`rankgrad.models.CrossEncoder`, :class:`rankgrad.models.ColBERT`,
             :class:`rankgrad.models.DenseEncoder`, :class:`rankgrad.models.SparseEncoder`,
-            :class:`rankgrad.models.CausalReranker` or :class:`rankgrad.models.FeatureRanker`; it is left as it was.
+            :class:`rankgrad.models.CausalReranker`, :class:`rankgrad.models.FeatureRanker` or
+            :class:`rankgrad.pipeline.FeatureCascade`; it is left as it was.
         folder: a new or empty folder, or an older bundle, which is replaced.
         variants: graphs to write beside the fp32 one: ``"int8"`` (scales of activations found at run time),
             ``"int8-static"`` (taken from ``calibration_texts``), ``"fp16"`` (for GPUs), ``"optimized"`` (fused
@@ -94,22 +98,21 @@ def export_bundle(
             that is not fitted, or a folder that may not be replaced.
         MissingExtraError: without onnx, onnxscript or onnxruntime.
     """
-    if not isinstance(model, (*TEXT_MODELS, FeatureRanker)):
+    if not isinstance(model, (*TEXT_MODELS, FeatureRanker, FeatureCascade)):
         known = ", ".join(f"a {each.__name__}" for each in TEXT_MODELS)
-        raise TypeError(f"model: expected {known} or a FeatureRanker, got {type(model).__name__}")
+        raise TypeError(f"model: expected {known}, a FeatureCascade or a FeatureRanker, got {type(model).__name__}")
     folder = Path(folder)
     if not (overwrite and folder.is_dir()):
         check_replaceable(folder, MARKER)
     chosen = chosen_variants(DEFAULT_VARIANTS if variants is None else variants)
-    if isinstance(model, FeatureRanker):
+    if isinstance(model, FeatureRanker | FeatureCascade):
+        name = type(model).__name__
         if calibration_texts is not None or quality is not None:
-            raise InputError("calibration_texts, quality: a FeatureRanker reads no texts; leave them out")
+            raise InputError(f"calibration_texts, quality: a {name} reads no texts; leave them out")
         if exit_layer is not None or one_graph:
-            raise InputError(
-                "exit_layer, one_graph: a FeatureRanker has neither exits nor two encoders; leave them out"
-            )
+            raise InputError(f"exit_layer, one_graph: a {name} has neither exits nor two encoders; leave them out")
         if variants is not None and chosen:
-            raise InputError(f"variants: a FeatureRanker has one graph, in fp32; leave out {', '.join(chosen)}")
+            raise InputError(f"variants: a {name} has one graph, in fp32; leave out {', '.join(chosen)}")
         return write_feature_bundle(model, folder, feature_names=feature_names, tolerance=tolerance, progress=progress)
     if feature_names is not None:
         raise InputError(f"feature_names: a {type(model).__name__} reads texts and has no features; leave them out")

@@ -7,6 +7,7 @@ import numpy as np
 from rankgrad.export.parity import Lists
 from rankgrad.export.reference import Ranker
 from rankgrad.export.subject import Subject, ranker_of
+from rankgrad.models import CrossEncoder
 from rankgrad.tokens import LateInteractionTokenizer, Tokens
 
 ROWS = 256
@@ -14,6 +15,8 @@ ROWS = 256
 
 def calibration_runs(model: Ranker | Subject, lists: Lists, *, rows: int = ROWS) -> list[Tokens]:
     """Runs of one row without padding: pairs of a model that reads both, queries and documents of one that does not.
+
+    Of a listwise model a run is one list.
 
     Args:
         model: whose tokenizer to use.
@@ -26,6 +29,8 @@ def calibration_runs(model: Ranker | Subject, lists: Lists, *, rows: int = ROWS)
             batches += [tokenizer.queries([query]), tokenizer.documents(documents)]
         else:
             batches.append(tokenizer([query] * len(documents), documents))
-    found = [run for tokens in batches for run in tokens.groups(1)]
+    ranker = ranker_of(model)
+    whole = isinstance(ranker, CrossEncoder) and ranker.listwise
+    found = [run for tokens in batches for run in tokens.groups(len(tokens.input_ids) if whole else 1)]
     spread = np.linspace(0, len(found) - 1, min(rows, len(found))).round().astype(int)
     return [found[place] for place in spread]

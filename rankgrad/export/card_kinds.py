@@ -38,6 +38,10 @@ _TEXTS = {
     "dense_encoder": '"a document"',
     "sparse_encoder": '"a document"',
 }
+_LISTWISE = """
+It is listwise: the candidates of a query see each other, so the rows of a run must be all candidates of one query, in
+any order, and of no other. `rankgrad.deploy` runs them so, in int8 too; a run of its own is one list here. Libraries
+that batch pairs as they come give other scores."""
 _LOOKUP = """A query is not encoded: its terms are its own tokens, with the weights of `idf.json`. """
 
 
@@ -52,6 +56,12 @@ def about(content: dict[str, Any]) -> str:
     what = WHAT[kind].format(similarity=similarity, queries=_LOOKUP if options.get("lookup") else "")
     if "exit" in content:
         what += "\nIt scores behind layer {layer} of {depth}; the others are left out.".format(**content["exit"])
+    if "compress" in content:
+        what += "\nBehind layer {layer} every {ratio} neighbouring words of a document become one.".format(
+            **content["compress"]
+        )
+    if options.get("listwise"):
+        what += _LISTWISE
     inputs = ", ".join(f"`{each}`" for each in content["inputs"])
     return f"""{what}
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from rankgrad import deploy
 from rankgrad.export.files import longest
 from rankgrad.export.onnx import Ranker
-from rankgrad.export.token_graph import TokenGraph, as_ranker, kind_of
+from rankgrad.export.token_graph import TokenGraph, as_ranker, kind_of, weights_of
 from rankgrad.models import ColBERT
 
 Backend: TypeAlias = str | Callable[..., Any]
@@ -65,7 +65,8 @@ def compile_ranker(
         longest=longest(model),
         buckets=buckets,
     )
-    return as_ranker(graph, model.tokenizer, dim=model.dim if isinstance(model, ColBERT) else 1)
+    dim = model.dim if isinstance(model, ColBERT) else 1
+    return as_ranker(graph, model.tokenizer, dim=dim, query_weights=weights_of(model))
 
 
 class _Compiled:

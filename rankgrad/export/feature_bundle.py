@@ -1,4 +1,4 @@
-"""A feature ranker as a folder that runs without torch."""
+"""A feature ranker, or a cascade of them, as a folder that runs without torch."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from rankgrad._files import atomic_folder
 from rankgrad.deploy.bundle import FEATURE_RANKER, FORMAT_VERSION, MARKER, fingerprint
 from rankgrad.export.feature_card import feature_card
 from rankgrad.export.feature_parity import check_lists, check_ragged
+from rankgrad.export.feature_probe import FeatureModel
 from rankgrad.export.onnx import export_onnx, exportable
 from rankgrad.export.provenance import provenance
 from rankgrad.export.samples import feature_samples, other_files
-from rankgrad.models import FeatureRanker
 from rankgrad.models._folder import write_json
+from rankgrad.pipeline import FeatureCascade
 
 _FILE = "model.onnx"
 
 
 def write_feature_bundle(
-    model: FeatureRanker,
+    model: FeatureModel,
     folder: Path,
     *,
     feature_names: Sequence[str] | None,
@@ -46,8 +47,9 @@ def write_feature_bundle(
             "features": {
                 "count": reference.features,
                 "names": None if feature_names is None else list(feature_names),
-                "listwise": len(reference.attention) > 0,
+                "listwise": isinstance(reference, FeatureCascade) or len(reference.attention) > 0,
             },
+            **_stages(reference),
             "provenance": {"settings": dict(reference.settings), **provenance(reference)},
             **declared._asdict(),
             "graphs": {"fp32": {"file": _FILE, **fingerprint(temporary / _FILE)}},
@@ -63,6 +65,18 @@ def write_feature_bundle(
         (temporary / "README.md").write_text(feature_card(content, folder.resolve().name), encoding="utf-8")
         write_json(temporary / MARKER, content)
     return content
+
+
+def _stages(model: FeatureModel) -> dict[str, Any]:
+    """What ``rankgrad.json`` says of a cascade alone: the cut-offs that run, not those that it began with.
+
+    Loading needs none of it; the card and ``rankgrad evaluate`` read it.
+    """
+    if not isinstance(model, FeatureCascade):
+        return {}
+    costs = [round(cost, 9) for cost in model.cascade.costs.tolist()]
+    named = {name: model.settings[name] for name in ("columns", "hidden")}
+    return {"cascade": {"cutoffs": list(model.cascade.hard_cutoffs), "costs": costs, **named}}
 
 
 def _check_names(names: Sequence[str], count: int) -> None:

@@ -1,11 +1,17 @@
-"""The README.md of a feature ranker's bundle."""
+"""The README.md of the bundle of a feature ranker, or of a cascade of them."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from rankgrad.export.cascade_card import cascade_section
+
 _ALONE = "An item's score depends on its own features alone."
 _LISTWISE = "Items attend to each other: an item's score depends on the whole list, not on its order."
+_CASCADE = "A stage hands its best items on to the next: an item's score depends on the whole list, not on its order."
+_ORDER = """The order of every list is the same, below, at and above each cut-off. Items that a stage scores within
+twice that bound of each other were left out: which of them is handed on, rounding decides.
+"""
 _LISTED_NAMES = 200
 
 
@@ -18,20 +24,23 @@ def feature_card(content: dict[str, Any], name: str) -> str:
     """
     features, provenance, parity = content["features"], content["provenance"], content["parity"]
     settings, graph = provenance["settings"], content["graphs"]["fp32"]
-    count = features["count"]
+    count, cascade = features["count"], content.get("cascade")
+    what, company = "A feature ranker", _LISTWISE if features["listwise"] else _ALONE
+    if cascade is not None:
+        what, company = "A cascade of feature rankers in one graph", _CASCADE
     return f"""---
 library_name: onnx
 tags: [rankgrad, feature-ranker, learning-to-rank]
 ---
 # {name}
 
-A feature ranker: it reads lists of rows of {count} features and gives each row a score; higher is better.
-{_LISTWISE if features["listwise"] else _ALONE} The fitted transform of the features
+{what}: it reads lists of rows of {count} features and gives each row a score; higher is better.
+{company} The fitted transform of the features
 (`{settings["transform"]}`) is inside the graph: pass raw features. What is not finite counts as missing.
 
 Inputs: `features`, float32 `[lists, items, {count}]`; `mask`, bool `[lists, items]`, True = a real item. Output:
 `scores`, float32 `[lists, items]`, 0 where masked. Any number of lists and items. Opset {content["opset"]}.
-
+{"" if cascade is None else cascade_section(cascade)}
 ## Features
 
 {_names(features["names"])}
@@ -46,7 +55,7 @@ Inputs: `features`, float32 `[lists, items, {count}]`; `mask`, bool `[lists, ite
 Largest relative difference over {len(parity["shapes"])} shapes of (lists, items, padding), with missing values and
 numbers in the padding: {max(each["difference"] for each in parity["shapes"]):.1e}; over lists of different lengths
 through `rankgrad.deploy`: {parity["ragged_difference"]:.1e} (refused over {parity["tolerance"]:.0e}).
-
+{"" if cascade is None else _ORDER}
 ## Made of
 
 rankgrad {content["rankgrad_version"]}, torch {provenance["torch_version"]}; weights' SHA-256

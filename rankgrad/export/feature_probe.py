@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from rankgrad.deploy.feature_ranker import PaddedRows
 from rankgrad.models import FeatureRanker
 from rankgrad.modules.feature_bins import FeatureBins
 from rankgrad.modules.feature_transform import FeatureTransform
+from rankgrad.pipeline import FeatureCascade
+
+FeatureModel: TypeAlias = FeatureRanker | FeatureCascade
 
 _MISSING = (np.nan, np.inf, -np.inf)
 _WIDEST_LOG = 80.0
@@ -37,7 +40,7 @@ SHAPES = (
 )
 
 
-def random_rows(model: FeatureRanker, shape: ListShape, *, seed: int = 0) -> PaddedRows:
+def random_rows(model: FeatureModel, shape: ListShape, *, seed: int = 0) -> PaddedRows:
     """Random lists on the scale the transform was fitted on, one value in twenty missing, padding full of numbers.
 
     Numbers in the padding show a graph that does not look at its mask.
@@ -53,9 +56,18 @@ def random_rows(model: FeatureRanker, shape: ListShape, *, seed: int = 0) -> Pad
     return PaddedRows(features, np.arange(shape.items)[None, :] < lengths)
 
 
-def _on_scale(model: FeatureRanker, normal: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normal numbers, moved to where the transform tells numbers apart."""
-    transform = model.transform
+def _on_scale(model: FeatureModel, normal: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers, moved to where the transform tells numbers apart; of a cascade the last that reads."""
+    if isinstance(model, FeatureRanker):
+        return _where_told_apart(model.transform, normal, generator)
+    features = normal.clone()
+    for columns, ranker in model.rankers():
+        places = slice(None) if columns is None else columns
+        features[..., places] = _where_told_apart(ranker.transform, normal[..., places], generator)
+    return features
+
+
+def _where_told_apart(transform: FeatureBins | FeatureTransform, normal: Tensor, generator: torch.Generator) -> Tensor:
     if isinstance(transform, FeatureBins):
         return _in_bins(transform.low.T, transform.width.T, normal, generator)
     if transform.kind == "quantile":

@@ -24,7 +24,7 @@ def write_config(model: TextRanker, folder: Path) -> None:
     config.pop("_name_or_path", None)
     config |= {"architectures": [type(backbone).__name__], "dtype": "float32", "pad_token_id": model.tokenizer.pad_id}
     if isinstance(model, CrossEncoder | CausalReranker):
-        base = type(backbone).__name__
+        base = type(model.encoder.inner if isinstance(model, CrossEncoder) else backbone).__name__
         for head in _HEADS:
             base = base.removesuffix(head)
         config |= {

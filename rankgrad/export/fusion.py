@@ -12,6 +12,7 @@ from rankgrad.export.module import export_module
 from rankgrad.export.trace import OPSET, Axes, Declared
 from rankgrad.fuse import LearnedFusion
 from rankgrad.fuse.align import Aligned
+from rankgrad.fuse.explain import Contributing
 
 
 def export_fusion(fusion: LearnedFusion, path: str | Path, *, tolerance: float = 1e-5, opset: int = OPSET) -> Declared:
@@ -48,12 +49,14 @@ def export_fusion(fusion: LearnedFusion, path: str | Path, *, tolerance: float =
 
     example = make(sizes, generator)
     shapes: dict[str, Axes] = {**dict.fromkeys(example, axes), "fused": ("queries", "documents")}
-    graph = _ByScores(fusion) if by_scores else _ByRanks(fusion)
+    graph = ByScores(fusion) if by_scores else ByRanks(fusion)
     return export_module(graph, example, path, axes=shapes, make_inputs=make, tolerance=tolerance, opset=opset)
 
 
-class _ByRanks(nn.Module):
-    def __init__(self, fusion: LearnedFusion) -> None:
+class ByRanks(nn.Module):
+    """A fusion that reads ranks; it may be any module with ``contributions``."""
+
+    def __init__(self, fusion: Contributing) -> None:
         super().__init__()
         self.fusion = fusion
 
@@ -61,8 +64,10 @@ class _ByRanks(nn.Module):
         return _fused(self.fusion, ranks, ranks, ranks > 0)
 
 
-class _ByScores(nn.Module):
-    def __init__(self, fusion: LearnedFusion) -> None:
+class ByScores(nn.Module):
+    """One that reads scores."""
+
+    def __init__(self, fusion: Contributing) -> None:
         super().__init__()
         self.fusion = fusion
 
@@ -70,7 +75,7 @@ class _ByScores(nn.Module):
         return _fused(self.fusion, scores, present.to(scores.dtype), present)
 
 
-def _fused(fusion: LearnedFusion, scores: Tensor, ranks: Tensor, present: Tensor) -> Tensor:
+def _fused(fusion: Contributing, scores: Tensor, ranks: Tensor, present: Tensor) -> Tensor:
     held = present.any(dim=1)
     aligned = Aligned(held.long(), held, scores, ranks, present)
     return fusion.contributions(aligned).sum(dim=1).masked_fill(~held, -torch.inf)

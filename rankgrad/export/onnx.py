@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from rankgrad.export.cascade_graph import CascadeGraph
+from rankgrad.export.feature_probe import FeatureModel
 from rankgrad.export.reference import Ranker, TextRanker, eager_attention, exportable
 from rankgrad.export.shared_weights import fold_transposes, share_weights
 from rankgrad.export.subject import Subject
@@ -15,12 +17,13 @@ from rankgrad.export.subjects import subject_of
 from rankgrad.export.token_inputs import TOKENS, pair_example, token_example
 from rankgrad.export.trace import OPSET, Axes, Declared, write_graph
 from rankgrad.models import ColBERT, CrossEncoder, FeatureRanker
+from rankgrad.pipeline import FeatureCascade
 
 if TYPE_CHECKING:
     from onnx import GraphProto
 
 
-def export_onnx(model: TextRanker | FeatureRanker | Subject, path: str | Path, *, opset: int = OPSET) -> Declared:
+def export_onnx(model: TextRanker | FeatureModel | Subject, path: str | Path, *, opset: int = OPSET) -> Declared:
     """Write a model as one ONNX file in float32, with any number of rows and any length.
 
     A cross-encoder's graph gives ``logits [batch, 1]``, no sigmoid, a causal reranker's too; a ColBERT's ``contextual
@@ -28,11 +31,12 @@ def export_onnx(model: TextRanker | FeatureRanker | Subject, path: str | Path, *
     dim]`` and ``last_hidden_state``; a sparse encoder's ``weights [batch, vocabulary]``. Inputs are int64 ``[batch,
     tokens]``; one that nothing reads is dropped. A feature ranker's graph takes ``features [lists, items, features]``
     float32 and ``mask [lists, items]`` bool, True = a real item, and gives ``scores [lists, items]``, 0 where masked;
-    its fitted transform is inside.
+    its fitted transform is inside. A cascade of feature rankers gives the same, of what it runs evaluated, with all
+    stages and cut-offs inside.
 
     Args:
-        model: any of :mod:`rankgrad.models` but an image model, of any dtype, on any device; or what
-            :func:`rankgrad.export.subjects.subject_of` made of one.
+        model: any of :mod:`rankgrad.models` but an image model, or a :class:`rankgrad.pipeline.FeatureCascade`, of any
+            dtype, on any device; or what :func:`rankgrad.export.subjects.subject_of` made of one.
         path: the file to write.
         opset: version of the ONNX operators.
 
@@ -41,7 +45,7 @@ def export_onnx(model: TextRanker | FeatureRanker | Subject, path: str | Path, *
             into one file (2 GiB), or a feature ranker's transform is not fitted.
         MissingExtraError: without onnx or onnxscript.
     """
-    if isinstance(model, FeatureRanker):
+    if isinstance(model, FeatureRanker | FeatureCascade):
         return _export_features(exportable(model), path, opset)
     if isinstance(model, nn.Module):
         model = subject_of(model)
@@ -64,15 +68,19 @@ def _padded_graph(model: Ranker) -> tuple[dict[str, Axes], dict[str, torch.Tenso
     return inputs | {"logits": ("batch", 1)}, example
 
 
-def _export_features(graph: FeatureRanker, path: str | Path, opset: int) -> Declared:
-    graph.transform.check_fitted()
+def _export_features(model: FeatureModel, path: str | Path, opset: int) -> Declared:
+    model.transform.check_fitted()
     mask = torch.ones(2, 5, dtype=torch.bool)
     mask[1, 3:] = False
-    features = torch.ones(2, 5, graph.features)
+    features = torch.ones(2, 5, model.features)
     features[0, 0, 0] = torch.nan
     items = ("lists", "items")
-    graph.forward = graph.forward_lists  # type: ignore[method-assign]
-    shapes: dict[str, Axes] = {"features": (*items, graph.features), "mask": items, "scores": items}
+    graph = model
+    if isinstance(model, FeatureCascade):
+        graph = CascadeGraph(model).eval()
+    else:
+        graph.forward = model.forward_lists  # type: ignore[method-assign]
+    shapes: dict[str, Axes] = {"features": (*items, model.features), "mask": items, "scores": items}
     return write_graph(graph, {"features": features, "mask": mask}, path, shapes=shapes, opset=opset)
 
 

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import torch
 
 from rankgrad._checks import InputError, require
-from rankgrad.deploy.bundle import TOKENIZER, check_file
+from rankgrad.deploy.bundle import FEATURE_RANKER, TOKENIZER, check_file
 from rankgrad.models._folder import read_json
 from rankgrad.tokens import LateInteractionRules, LateInteractionTokenizer, PairTokenizer
 
 MARKER = "rankgrad_package.json"
 MODEL = "model.pt2"
+WEIGHTS = "query_weights.npy"
 FORMAT_VERSION = 1
 _AGAIN = "export the package again"
 
@@ -22,8 +23,9 @@ _AGAIN = "export the package again"
 class Package(NamedTuple):
     """What loading needs.
 
-    ``kind`` is ``cross_encoder`` or ``colbert``; ``machine`` what :func:`machine` said where it was made; ``tokenizer``
-    has the settings, ``files`` size and SHA-256 of each file.
+    ``kind`` is one that :func:`rankgrad.deploy.load` knows; ``machine`` what :func:`machine` said where it was made;
+    ``tokenizer`` has the settings, ``files`` size and SHA-256 of each file, ``options`` what only this kind has. A
+    feature ranker has no tokenizer.
     """
 
     kind: str
@@ -33,6 +35,7 @@ class Package(NamedTuple):
     longest: int
     pad_id: int
     files: dict[str, dict[str, Any]]
+    options: dict[str, Any] = {}  # noqa: RUF012
 
     def content(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -101,14 +104,16 @@ def read_package(folder: Path) -> Package:
             f"{folder / MARKER}: format_version {version!r}, this rankgrad reads {FORMAT_VERSION}: {_AGAIN}"
         )
     try:
-        package = Package(**{name: content[name] for name in Package._fields})
+        needed = {name: content[name] for name in Package._fields if name not in Package._field_defaults}
+        package = Package(**needed, options=content.get("options", {}))
         device = package.machine["device"]
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / MARKER} lacks {error}: {_AGAIN}") from error
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(f"{folder} was made for a GPU, and torch finds none here: {_AGAIN} from a model on the CPU")
     check_machine(folder, package.machine, _AGAIN)
-    for name in (MODEL, TOKENIZER):
+    of_texts = () if package.kind == FEATURE_RANKER else (TOKENIZER,)
+    for name in dict.fromkeys((MODEL, *of_texts, *package.files)):
         check_file(folder / name, package.files.get(name, {"bytes": -1}))
     return package
 

@@ -17,6 +17,7 @@ from rankgrad.export.subject import Probe
 from rankgrad.export.token_inputs import as_tensors, token_example
 from rankgrad.export.trace import Axes
 from rankgrad.models import ColBERT
+from rankgrad.models._late_weights import weighed
 from rankgrad.modules.token_pruner import TokenPruner
 from rankgrad.ops import maxsim
 from rankgrad.tokens import Tokens
@@ -27,7 +28,8 @@ QUERIES, DOCUMENTS = ("queries", "query_tokens"), ("documents", "document_tokens
 class RerankerSubject:
     """See :class:`rankgrad.export.subject.Subject`.
 
-    Query expansion, the tokens that are not scored, learned pruning, both encodings and MaxSim are inside.
+    Query expansion, the tokens that are not scored, weights of query tokens, learned pruning, both encodings and MaxSim
+    are inside.
     """
 
     kind = "colbert_reranker"
@@ -128,6 +130,7 @@ class _Graph(nn.Module):
                 query_attention_mask = query_attention_mask.masked_fill(fill, 1)
             asked = asked | fill
         queries = model.forward_tokens(query_input_ids, query_attention_mask)
+        queries = weighed(model.query_weights, queries, query_input_ids)
         documents = model.forward_tokens(document_input_ids, document_attention_mask)
         skipped = torch.eq(document_input_ids.unsqueeze(-1), self.skip_ids).any(-1)
         scored = document_attention_mask.bool() & ~skipped

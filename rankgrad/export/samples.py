@@ -12,15 +12,18 @@ from rankgrad import deploy
 from rankgrad.deploy.bundle import MARKER, fingerprint
 from rankgrad.deploy.feature_ranker import PaddedRows
 from rankgrad.deploy.samples import sample_difference
+from rankgrad.export.cascade_probe import settled_rows
 from rankgrad.export.feature_parity import torch_scores
-from rankgrad.export.feature_probe import ListShape, random_rows
+from rankgrad.export.feature_probe import FeatureModel, ListShape, random_rows
 from rankgrad.export.onnx import Ranker
 from rankgrad.export.parity import _torch_scores
 from rankgrad.export.probe import probe_lists
 from rankgrad.export.subject import Subject
-from rankgrad.models import FeatureRanker
+from rankgrad.pipeline import FeatureCascade
 
 _LISTS, _DOCUMENTS, _ROWS = 2, 4, 4
+# Of a cascade one list goes beyond the first cut-off where that is no further away.
+_MOST_ROWS = 64
 _CARD = "README.md"
 
 
@@ -38,11 +41,16 @@ def text_samples(
     return _with_differences({"tolerance": tolerance, "lists": lists}, folder, variants)
 
 
-def feature_samples(model: FeatureRanker, folder: Path, *, tolerance: float) -> dict[str, Any]:
+def feature_samples(model: FeatureModel, folder: Path, *, tolerance: float) -> dict[str, Any]:
     """A few random rows of features with torch's scores, and how far the graph is from them."""
-    lists = []
-    for seed in range(_LISTS):
-        rows = random_rows(model, ListShape(1, _ROWS), seed=seed)
+    lists, sizes = [], [_ROWS] * _LISTS
+    if isinstance(model, FeatureCascade):
+        sizes[-1] = min(model.cascade.hard_cutoffs[0] + _ROWS, _MOST_ROWS)
+    for seed, size in enumerate(sizes):
+        rows = random_rows(model, ListShape(1, size), seed=seed)
+        if isinstance(model, FeatureCascade):
+            kept = settled_rows(model, rows, tolerance=tolerance).mask[0]
+            rows = PaddedRows(rows.features[:, kept], rows.mask[:, kept])
         known = np.where(np.isfinite(rows.features), rows.features, np.nan)
         scores = torch_scores(model, PaddedRows(known, rows.mask))[0]
         features = [[None if np.isnan(value) else float(value) for value in row] for row in known[0]]

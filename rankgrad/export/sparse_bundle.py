@@ -11,13 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from rankgrad.data.collate import TextTokens
-from rankgrad.deploy.text_model import QUERY_WEIGHTS
 from rankgrad.export.reference import exportable
 from rankgrad.export.subject import Probe
 from rankgrad.export.token_inputs import TOKENS, as_tensors, token_example, token_probes
 from rankgrad.export.trace import Axes
+from rankgrad.export.weighed_bundle import write_query_weights
 from rankgrad.models import SparseEncoder
-from rankgrad.models._folder import write_json
 from rankgrad.tokens import Tokens
 
 
@@ -71,9 +70,8 @@ class SparseSubject:
             return
         vocabulary = self.model.tokenizer.tokenizer.get_vocab()
         special = set(self.model.special_ids.tolist())
-        weights = table.detach().tolist()
-        places = sorted((place, word) for word, place in vocabulary.items() if place < self.dim)
-        write_json(folder / QUERY_WEIGHTS, {word: weights[place] for place, word in places if place not in special})
+        words = {word: place for word, place in vocabulary.items() if place not in special}
+        write_query_weights(folder, table.detach().tolist(), words)
 
 
 class _Graph(nn.Module):

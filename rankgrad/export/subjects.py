@@ -6,10 +6,12 @@ from rankgrad._checks import InputError
 from rankgrad.export.causal_bundle import CausalSubject
 from rankgrad.export.dense_bundle import DenseSubject
 from rankgrad.export.exit_bundle import ExitSubject
+from rankgrad.export.pair_bundle import PairSubject
 from rankgrad.export.reference import Ranker, TextRanker, exportable
 from rankgrad.export.reranker_bundle import RerankerSubject
 from rankgrad.export.sparse_bundle import SparseSubject
 from rankgrad.export.subject import Subject
+from rankgrad.export.weighed_bundle import WeighedSubject
 from rankgrad.models import CausalReranker, ColBERT, CrossEncoder, DenseEncoder
 
 
@@ -30,10 +32,7 @@ def subject_of(model: TextRanker, *, exit_layer: int | None = None, one_graph: b
         raise InputError(f"one_graph=True: a {type(model).__name__} is one graph anyway; leave it out")
     if isinstance(model, CrossEncoder):
         if model.options.packed_only:
-            raise InputError(
-                "model: a listwise or compressing cross-encoder has no graph of padded pairs; export one without "
-                "listwise and compress_layer"
-            )
+            return PairSubject(model, exit_layer)
         return exportable(model) if exit_layer is None else ExitSubject(model, exit_layer)
     if isinstance(model, ColBERT):
         if one_graph:
@@ -43,7 +42,7 @@ def subject_of(model: TextRanker, *, exit_layer: int | None = None, one_graph: b
                 "model: its graph would keep all tokens, and this model prunes some; set model.pruner = None first, or "
                 "pass one_graph=True, whose graph prunes"
             )
-        return exportable(model)
+        return exportable(model) if model.query_weights is None else WeighedSubject(model)
     if isinstance(model, DenseEncoder):
         return DenseSubject(model)
     return CausalSubject(model) if isinstance(model, CausalReranker) else SparseSubject(model)

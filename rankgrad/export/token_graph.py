@@ -20,8 +20,10 @@ from rankgrad.tokens import LateInteractionTokenizer, PairTokenizer, Tokens
 INPUTS = {
     "cross_encoder": ("input_ids", "attention_mask", "token_type_ids"),
     "colbert": ("input_ids", "attention_mask"),
+    "dense_encoder": ("input_ids", "attention_mask"),
+    "sparse_encoder": ("input_ids", "attention_mask"),
 }
-"""What ``forward_tokens`` of a model of this kind takes, in its order."""
+"""What the graph of a model of this kind takes, in its order."""
 
 # As many as a CPU's caches hold; other devices like larger batches.
 _CPU_TOKENS, _ROWS = 2048, 32
@@ -34,7 +36,7 @@ class TokenGraph:
 
     Args:
         run: ``forward_tokens`` of a model, or what was made of it.
-        kind: of the model, as :func:`kind_of` says.
+        kind: of the model, one of ``INPUTS``.
         device: where the inputs go.
         pad_id: fills rows up to a bucket.
         longest: tokens of the longest input.
@@ -56,6 +58,7 @@ class TokenGraph:
     ) -> None:
         self.buckets = checked_buckets(buckets, longest)
         self.inputs = INPUTS[kind]
+        self._by_token = kind == "colbert"
         self.device = device
         self.longest = longest
         self._run = run
@@ -108,8 +111,7 @@ class TokenGraph:
         more = self.width(came) - came
         fills = {name: self.pad_id if name == "input_ids" else 0 for name in self.inputs}
         found = self._run(*(pad(getattr(batch, name), (0, more), value=fill) for name, fill in fills.items()))
-        # Only a score has no axis of tokens, [rows, 1]; cutting that to at least one column leaves it whole.
-        return found[:, :came].float().cpu().numpy()
+        return (found[:, :came] if self._by_token else found).float().cpu().numpy()
 
 
 def checked_buckets(buckets: Sequence[int], longest: int) -> tuple[int, ...]:
@@ -139,7 +141,10 @@ def kind_of(model: CrossEncoder | ColBERT) -> str:
         raise InputError("model: it is in training mode, and dropout would be compiled in; call model.eval() first")
     if isinstance(model, CrossEncoder):
         if model.options.packed_only:
-            raise InputError("model: a listwise or compressing cross-encoder has no graph of padded pairs")
+            raise InputError(
+                "model: a listwise or compressing cross-encoder reads packed batches, which are not compiled; "
+                "rankgrad.export.export_bundle makes an ONNX graph of it"
+            )
         return "cross_encoder"
     if model.pruner is not None:
         raise InputError("model: its graph would keep all tokens, and this model prunes some; set model.pruner = None")
@@ -147,10 +152,20 @@ def kind_of(model: CrossEncoder | ColBERT) -> str:
 
 
 def as_ranker(
-    graph: TokenGraph, tokenizer: PairTokenizer | LateInteractionTokenizer, *, dim: int
+    graph: TokenGraph,
+    tokenizer: PairTokenizer | LateInteractionTokenizer,
+    *,
+    dim: int,
+    query_weights: np.ndarray | None = None,
 ) -> deploy.CrossEncoder | deploy.ColBERT:
     """Texts in, scores out, by the same code as an exported bundle."""
     runner = cast(deploy.Graph, graph)
     if isinstance(tokenizer, PairTokenizer):
         return deploy.CrossEncoder(runner, tokenizer)
-    return deploy.ColBERT(runner, tokenizer, dim=dim)
+    return deploy.ColBERT(runner, tokenizer, dim=dim, query_weights=query_weights)
+
+
+def weights_of(model: ColBERT | CrossEncoder) -> np.ndarray | None:
+    """The weights of a ColBERT's query tokens, where it has any."""
+    weights = model.query_weights if isinstance(model, ColBERT) else None
+    return None if weights is None else weights.table.float().cpu().numpy()

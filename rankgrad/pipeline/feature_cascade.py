@@ -112,6 +112,17 @@ class FeatureCascade(nn.Module):
         """Score the rows of padded lists."""
         return list_scores(self.cascade, lists, whole_lists(lists))
 
+    def forward_lists(self, features: Tensor, mask: Tensor) -> Tensor:
+        """What the evaluated cascade gives, from the fields of a batch: what an exported graph gives.
+
+        Raises:
+            InputError: in training mode, where scores are those of every stage.
+        """
+        found = self(FeatureLists(features, mask))
+        if isinstance(found, CascadeScores):
+            raise InputError("the cascade is in training mode and gives the scores of every stage: call eval() first")
+        return found
+
     def rankers(self) -> list[tuple[list[int] | None, FeatureRanker]]:
         """Each stage's columns and its ranker."""
         rankers = [cast(FeatureRanker, cast(FeatureStage, stage).ranker) for stage in self.cascade.stages]
@@ -153,6 +164,15 @@ class StageTransforms:
     def fitted(self) -> bool:
         """Whether that of every stage is."""
         return all(bool(ranker.transform.fitted) for _, ranker in self._model.rankers())
+
+    def check_fitted(self) -> None:
+        """Refuse a transform without a scale.
+
+        Raises:
+            InputError: before ``fit``, for the first stage whose kind needs it.
+        """
+        for _, ranker in self._model.rankers():
+            ranker.transform.check_fitted()
 
     def fit(self, rows: Tensor) -> None:
         """Fit each on training rows ``[rows, features]``."""

@@ -33,6 +33,9 @@ class Echo:
             rows = np.arange(start, min(start + 2, len(tokens.input_ids)))
             yield rows, tokens.input_ids[rows]
 
+    def __call__(self, tokens: Tokens) -> np.ndarray:
+        return np.concatenate([found for _, found in self.batches(tokens)])
+
 
 def rows(*lengths: int, of: int) -> Tokens:
     """Rows of these lengths, filled with a number that tells whose they are."""
@@ -80,6 +83,16 @@ def test_without_batching_they_do_not(start: Callable[..., Any]) -> None:
     graph.open.set()
     assert [outputs(future) for future in futures] == [[[1] * 2, [1] * 5], [[2] * 2, [2] * 5]]
     assert [len(run) for run in graph.runs] == [1, 2, 2]
+
+
+def test_whole_requests_are_neither_split_nor_mixed(start: Callable[..., Any]) -> None:
+    batcher, graph, seen = start(tokens=3, whole=True)
+    futures = [batcher.submit(rows(2, 5, of=who)) for who in (1, 2)]
+    graph.open.set()
+    assert [outputs(future) for future in futures] == [[[1] * 2, [1] * 5], [[2] * 2, [2] * 5]]
+    assert graph.runs == [[[0]], [[1] * 5, [1] * 2], [[2] * 5, [2] * 2]]
+    batcher.close()
+    assert [run[:3] for run in seen] == [(1, 1, 1), (1, 2, 7), (1, 2, 7)]
 
 
 def test_a_long_request_takes_turns_with_short_ones(start: Callable[..., Any]) -> None:

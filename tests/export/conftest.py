@@ -18,7 +18,7 @@ from rankgrad.tokens import LateInteractionRules
 
 TEXTS = ("open a file and read its lines", "sort the values of a dictionary by key", "a date and a time")
 OPTIONS: dict[str, dict[str, Any]] = {"exit": {"exit_layer": 1}, "reranker": {"one_graph": True}}
-VARIANTS: dict[str, tuple[str, ...]] = {"dense": ("int8",)}
+VARIANTS: dict[str, tuple[str, ...]] = {"dense": ("int8",), "listwise": ("int8",)}
 
 
 def one_layer(model: Any) -> Any:
@@ -29,9 +29,17 @@ def one_layer(model: Any) -> Any:
     return model
 
 
+def shaken(model: Any) -> Any:
+    """Fresh weights are so small that nothing seen makes a difference."""
+    for parameter in model.parameters():
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    return model.eval()
+
+
 @pytest.fixture(scope="session")
 def kind_model(tiny_encoder_folder: Path, tiny_mlm_folder: Path, tiny_decoder_folder: Path) -> Callable[[str], Any]:
-    """Makes a model of ``dense``, ``sparse``, ``causal``, ``exit`` or ``reranker``; each once a session."""
+    """Makes a model of ``dense``, ``sparse``, ``causal``, ``exit``, ``reranker`` or ``listwise`` (which also makes
+    documents shorter); each once a session."""
 
     def dense() -> DenseEncoder:
         plain = one_layer(DenseEncoder.from_pretrained(tiny_encoder_folder))
@@ -62,7 +70,18 @@ def kind_model(tiny_encoder_folder: Path, tiny_mlm_folder: Path, tiny_decoder_fo
         rules = LateInteractionRules(query_prefix="[Q]", document_prefix="[D]", query_length=12, document_length=40)
         return one_layer(ColBERT.from_pretrained(tiny_encoder_folder, rules=rules, dim=16, keep_share=0.6))
 
-    makers = {"dense": dense, "sparse": sparse, "causal": causal, "exit": leaves, "reranker": reranker}
+    def listwise() -> CrossEncoder:
+        options: Any = {"listwise": True, "compress_layer": 1, "compress_ratio": 3, "query_length": 12}
+        return shaken(CrossEncoder.from_pretrained(tiny_encoder_folder, max_length=48, **options))
+
+    makers = {
+        "dense": dense,
+        "sparse": sparse,
+        "causal": causal,
+        "exit": leaves,
+        "reranker": reranker,
+        "listwise": listwise,
+    }
 
     @cache
     def make(kind: str) -> Any:
@@ -98,7 +117,7 @@ def kind_scores(kind_model: Callable[[str], Any]) -> Callable[[str, str, list[st
     @torch.inference_mode()
     def score(kind: str, query: str, documents: list[str]) -> list[float]:
         model = kind_model(kind)
-        if kind == "causal":
+        if kind in ("causal", "listwise"):
             return model.score([query] * len(documents), documents).tolist()
         if kind == "exit":
             return model.score([query] * len(documents), documents, exit_layer=1).tolist()

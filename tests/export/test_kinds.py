@@ -1,4 +1,4 @@
-"""Bundles of dense, sparse and causal models, of an early exit, and of a ColBERT that is one graph."""
+"""Bundles of dense, sparse and causal models, of exits, lists and shorter documents, of a ColBERT in one graph."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from rankgrad._checks import InputError
 from rankgrad.deploy.verification import verify_bundle
 from rankgrad.export import ParityError, bundle, export_bundle
 from rankgrad.export.onnx import OPSET, Declared
-from rankgrad.models import ColBERT, CrossEncoder, SparseEncoder
+from rankgrad.models import ColBERT, SparseEncoder
 from rankgrad.modules.projection_layer import ProjectionLayer
 from rankgrad.tokens import LateInteractionRules
 
-KINDS = ("dense", "sparse", "causal", "exit", "reranker")
+KINDS = ("dense", "sparse", "causal", "exit", "reranker", "listwise")
 QUERY = "sort a dictionary"
 DOCUMENTS = ["open a file, and read its lines!", "sort the values of a dictionary by key", "a date", "list"]
 TOKENS = ["batch", "tokens"]
@@ -38,7 +38,10 @@ EXPECTED: dict[str, tuple[dict[str, list[Any]], dict[str, list[Any]]]] = {
     ),
     "sparse": ({"input_ids": TOKENS, "attention_mask": TOKENS}, {"weights": ["batch", 147]}),
     "causal": ({"input_ids": TOKENS, "attention_mask": TOKENS}, {"logits": ["batch", 1]}),
-    "exit": ({"input_ids": TOKENS, "attention_mask": TOKENS, "token_type_ids": TOKENS}, {"logits": ["batch", 1]}),
+    **dict.fromkeys(
+        ("exit", "listwise"),
+        ({"input_ids": TOKENS, "attention_mask": TOKENS, "token_type_ids": TOKENS}, {"logits": ["batch", 1]}),
+    ),
     "reranker": (
         {
             "query_input_ids": ["queries", "query_tokens"],
@@ -255,7 +258,6 @@ def test_a_graph_that_disagrees_leaves_nothing(kind_model: Models, tmp_path: Pat
 
 
 def test_what_cannot_be_exported_is_refused(kind_model: Models, tiny_encoder_folder: Path, tmp_path: Path) -> None:
-    late = CrossEncoder.from_pretrained(tiny_encoder_folder, listwise=True)
     rules = LateInteractionRules(query_prefix="[Q]", document_prefix="[D]")
     pruned = ColBERT.from_pretrained(tiny_encoder_folder, rules=rules, dim=8, keep_share=0.5)
     for model, options, message in (
@@ -263,7 +265,7 @@ def test_what_cannot_be_exported_is_refused(kind_model: Models, tiny_encoder_fol
         (kind_model("dense"), {"exit_layer": 1}, "a DenseEncoder has no exits"),
         (kind_model("exit"), {"one_graph": True}, "a CrossEncoder is one graph anyway"),
         (kind_model("reranker"), {"one_graph": True, "variants": ("int8-static",)}, "int8-static takes its ranges"),
-        (late, {}, "listwise or compressing cross-encoder has no graph of padded pairs"),
+        (kind_model("listwise"), {"exit_layer": 1}, "exit_layer=1 has no head: choose one of 2"),
         (pruned, {}, "this model prunes some"),
     ):
         with pytest.raises(InputError, match=message):

@@ -60,6 +60,7 @@ def create_app(
         tokens=settings.batch_tokens,
         wait=settings.batch_wait,
         together=settings.batching,
+        whole=isinstance(model, CrossEncoder) and model.listwise,
         on_run=metrics.run,
     )
     engine = LateEngine(model, batcher) if isinstance(model, ColBERT) else PairEngine(model, batcher)

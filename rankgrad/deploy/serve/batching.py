@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -66,6 +67,7 @@ class Batcher:
         tokens: when a run is full.
         wait: seconds.
         together: False: a run has rows of one request only.
+        whole: True: a run has all rows of one request, and no others: for a graph in which rows see each other.
         on_run: called after each run, in the thread.
     """
 
@@ -77,13 +79,15 @@ class Batcher:
         tokens: int = 2048,
         wait: float = 0.002,
         together: bool = True,
+        whole: bool = False,
         on_run: Callable[[Run], None] = lambda run: None,
     ) -> None:
         self.graph = graph
         self.pad_id = pad_id
         self.tokens = tokens
         self.wait = wait
-        self.together = together
+        self.together = together and not whole
+        self.whole = whole
         self.on_run = on_run
         self._jobs: deque[Job] = deque()
         self._coming = 0
@@ -160,7 +164,7 @@ class Batcher:
 
     def _take(self) -> list[Piece]:
         pieces: list[Piece] = []
-        room = self.tokens
+        room = sys.maxsize if self.whole else self.tokens
         for _ in range(len(self._jobs)):
             job = self._jobs.popleft()
             if job.future.done():
@@ -183,7 +187,8 @@ class Batcher:
         try:
             tokens = join([Tokens(*(field[rows] for field in job.tokens)) for job, rows in pieces], pad_id=self.pad_id)
             owners = [(job, row) for job, rows in pieces for row in rows.tolist()]
-            for rows, found in self.graph.batches(tokens):
+            every = np.arange(len(owners))
+            for rows, found in [(every, self.graph(tokens))] if self.whole else self.graph.batches(tokens):
                 for place, output in zip(rows.tolist(), found, strict=True):
                     job, row = owners[place]
                     job.outputs[row] = output
