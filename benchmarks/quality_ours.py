@@ -20,7 +20,7 @@ from rankgrad.losses import InfoNCELoss, KLDistillLoss, LambdaLoss, PointwiseBCE
 from rankgrad.models import ColBERT, CrossEncoder
 from rankgrad.modules import ProjectionHead
 from rankgrad.tokens import LateInteractionRules
-from rankgrad.training import Ranker, quiet_lightning, teacher_run, teacher_scores
+from rankgrad.training import Ranker, blend_weights, quiet_lightning, teacher_run, teacher_scores
 from rankgrad.training.optim import set_learning_rates
 
 RULES = LateInteractionRules(query_length=QUERY_LENGTH, document_length=DOCUMENT_LENGTH, query_expansion=False)
@@ -50,7 +50,11 @@ def train(recipe: Recipe, material: Material, source: str, pace: Pace, *, seed: 
         model, steps = _distilled(recipe, material, source, pace, seed=seed, folder=folder)
     else:
         model = _pair_model(recipe, source) if recipe.pair else _late_model(recipe, source, material, pace)
+        before = {name: weight.clone() for name, weight in model.state_dict().items()}
         steps = _fit(model, recipe, material, pace, seed=seed)
+        blend_weights(model, before, share=recipe.kept)
+    if recipe.weighed and isinstance(model, ColBERT):
+        model.fit_idf(material.train.documents.texts)
     model.save_pretrained(folder)
     return steps
 
@@ -71,7 +75,8 @@ def score(folder: Path, recipe: Recipe, asked: Asked) -> list[list[float]]:
 
 def _late_model(recipe: Recipe, source: str, material: Material, pace: Pace) -> ColBERT:
     dim, head = (None, None) if recipe.head == "none" else (DIM, _projection(recipe.head))
-    model = ColBERT.from_pretrained(source, rules=RULES, dim=dim, head=head)
+    weights = "fixed" if recipe.weighed else None
+    model = ColBERT.from_pretrained(source, rules=RULES, dim=dim, head=head, query_weights=weights)
     pace.begin()
     if recipe.head not in ("none", "linear, random start"):
         task = material.train.task("train")

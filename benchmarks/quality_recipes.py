@@ -33,6 +33,8 @@ class Recipe:
         batch: lists a step.
         rate: peak learning rate.
         head_rate: peak learning rate of the head, where it has one of its own.
+        kept: the share of what training changed that is kept, see :func:`rankgrad.training.blend_weights`.
+        weighed: weigh query tokens by their inverse document frequencies, after training.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Recipe:
     batch: int = 16
     rate: float = 5e-5
     head_rate: float | None = None
+    kept: float = 1.0
+    weighed: bool = False
 
     @property
     def key(self) -> str:
@@ -52,7 +56,10 @@ class Recipe:
         return slug(self.name)
 
 
-LATE = Recipe("rankgrad ColBERT", "rankgrad", pair=False, loss="in-batch", head="none")
+LATE = Recipe(
+    "rankgrad ColBERT", "rankgrad", pair=False, loss="in-batch", head="none", negatives=1, kept=0.5, weighed=True
+)  # fmt: skip
+AS_TRAINED = replace(LATE, name="rankgrad ColBERT, as trained", negatives=3, kept=1.0, weighed=False)
 CROSS = Recipe(
     "rankgrad cross-encoder", "rankgrad", pair=True, loss="softmax", head="interaction", negatives=5, last_rank=50,
     batch=8, head_rate=1e-3,
@@ -65,7 +72,8 @@ CROSS = Recipe(
 # which a model hardly moves in minutes.
 SYSTEMS = (
     LATE,
-    replace(LATE, name="rankgrad ColBERT, 128 dimensions", head="linear"),
+    AS_TRAINED,
+    replace(AS_TRAINED, name="rankgrad ColBERT, 128 dimensions", head="linear"),
     Recipe("sentence-transformers MultiVectorEncoder", "sentence_transformers", False, "in-batch", "linear"),
     Recipe(
         "sentence-transformers MultiVectorEncoder, no projection", "sentence_transformers", False, "in-batch", "none"
@@ -87,12 +95,18 @@ _PAIR_LOSSES: tuple[Loss, ...] = ("softmax", "bce", "lambda")
 
 # What was tried of rankgrad; the first of each kind is what SYSTEMS has.
 VARIANTS = (
-    LATE,
-    replace(LATE, name="rankgrad ColBERT, in-batch negatives alone", negatives=0),
-    replace(LATE, name="rankgrad ColBERT, 1 BM25 negative", negatives=1),
-    replace(LATE, name="rankgrad ColBERT, 7 BM25 negatives", negatives=7, batch=8),
-    replace(LATE, name="rankgrad ColBERT, BM25 negatives alone", loss="softmax"),
-    replace(LATE, name="rankgrad ColBERT, KL from itself and BM25", loss="kl", negatives=7, last_rank=20, batch=8),
+    AS_TRAINED,
+    replace(LATE, name="rankgrad ColBERT, half of the change", weighed=False),
+    replace(LATE, name="rankgrad ColBERT, weighed queries", kept=1.0),
+    replace(LATE, name="rankgrad ColBERT, untrained, weighed queries", kept=0.0),
+    replace(AS_TRAINED, name="rankgrad ColBERT, untrained", kept=0.0),
+    replace(AS_TRAINED, name="rankgrad ColBERT, in-batch negatives alone", negatives=0),
+    replace(AS_TRAINED, name="rankgrad ColBERT, 1 BM25 negative", negatives=1),
+    replace(AS_TRAINED, name="rankgrad ColBERT, 7 BM25 negatives", negatives=7, batch=8),
+    replace(AS_TRAINED, name="rankgrad ColBERT, BM25 negatives alone", loss="softmax"),
+    replace(
+        AS_TRAINED, name="rankgrad ColBERT, KL from itself and BM25", loss="kl", negatives=7, last_rank=20, batch=8
+    ),
     CROSS,
     *(
         replace(CROSS, name=f"rankgrad cross-encoder, {head}, {loss}", head=head, loss=loss)
@@ -114,4 +128,4 @@ _HEADS: tuple[Head, ...] = (
     "residual",
     "none",
 )
-HEADS = tuple(replace(LATE, name=f"rankgrad ColBERT, {head}", head=head) for head in _HEADS)
+HEADS = tuple(replace(AS_TRAINED, name=f"rankgrad ColBERT, {head}", head=head) for head in _HEADS)

@@ -14,9 +14,9 @@ from rankgrad.cli import _experiment_first_stage as kinds
 from rankgrad.cli._experiment_models import Models
 from rankgrad.cli._first_stage import encoder_of, open_index
 from rankgrad.cli._fusion_methods import fusion_of
-from rankgrad.cli._kept_index import kept_index
 from rankgrad.cli._run_stage import RunStage
 from rankgrad.data import Task
+from rankgrad.evaluation import cached_stage
 from rankgrad.modules import Muvera
 from rankgrad.retrieve import (
     BM25,
@@ -159,7 +159,7 @@ class Retrievers:
             return make()
         said: dict[str, Any] = {"rankgrad": __version__} | fingerprint(settings, self.models)
         texts = self.task.documents.texts
-        return kept_index(self.cache / "indexes", settings=said, texts=texts, make=make, save=save, load=load)
+        return cached_stage(self.cache / "indexes", settings=said, texts=texts, make=make, save=save, load=load)
 
 
 def place_of(places: kinds.Places, name: tuple[str, str]) -> Path:

@@ -7,7 +7,7 @@ from rankgrad.evaluation.experiment import Experiment, Metric
 from rankgrad.evaluation.fingerprint import folder_fingerprint, task_fingerprint
 from rankgrad.evaluation.importance import Importance, permutation_importance
 from rankgrad.evaluation.importance_plot import plot_importance
-from rankgrad.evaluation.index_cache import cached_index
+from rankgrad.evaluation.index_cache import cached_index, cached_stage
 from rankgrad.evaluation.report import Report, SystemResult
 from rankgrad.evaluation.study import Study
 from rankgrad.evaluation.study_report import StudyReport
@@ -24,6 +24,7 @@ __all__ = [
     "StudyReport",
     "SystemResult",
     "cached_index",
+    "cached_stage",
     "compare",
     "difference_figure",
     "folder_fingerprint",

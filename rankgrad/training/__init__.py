@@ -1,6 +1,7 @@
 """Training: the Lightning module, the files of a run, hard negatives and teacher scores."""
 
 from rankgrad.training.annealing import AnnealTemperature
+from rankgrad.training.blend import blend_weights
 from rankgrad.training.callbacks import BestModel, Checkpoints
 from rankgrad.training.checkpoints import SafeCheckpointIO
 from rankgrad.training.curves import CurveLogger, read_curves
@@ -50,6 +51,7 @@ __all__ = [
     "SplitModel",
     "across_processes",
     "all_gather_rows",
+    "blend_weights",
     "cached_scores",
     "encode_corpus",
     "fit_first_stage_weight",

@@ -1,0 +1,46 @@
+"""Weights between those before a training and those after it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from rankgrad._checks import InputError
+from rankgrad.training import blend_weights
+
+
+def model(value: float, width: int = 2) -> nn.Module:
+    made = nn.Sequential(nn.Linear(2, width), nn.BatchNorm1d(width))
+    for weight in made.parameters():
+        nn.init.constant_(weight, value)
+    return made
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_weights_lie_between(share: float) -> None:
+    trained, start = model(4.0), model(1.0)
+    trained[1].num_batches_tracked.fill_(7)  # type: ignore[index, union-attr, operator]
+    assert blend_weights(trained, start, share=share) is trained
+    for weight in trained.parameters():
+        torch.testing.assert_close(weight, torch.full_like(weight, 1.0 + 3.0 * share))
+    assert trained.state_dict()["1.num_batches_tracked"] == 7
+    assert all(bool((weight == 1.0).all()) for weight in start.parameters())
+
+
+def test_a_state_from_before_will_do() -> None:
+    trained = model(1.0)
+    before = {name: weight.clone() for name, weight in trained.state_dict().items()}
+    nn.init.constant_(trained[0].bias, 5.0)  # type: ignore[index, arg-type]
+    blend_weights(trained, before)
+    assert trained[0].bias.tolist() == [3.0, 3.0]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("other", [model(1.0, width=3), nn.Linear(2, 2)])
+def test_another_model_is_refused_and_nothing_changed(other: nn.Module) -> None:
+    trained = model(4.0)
+    with pytest.raises(InputError, match="is not the same in both models"):
+        blend_weights(trained, other)
+    assert all(bool((weight == 4.0).all()) for weight in trained.parameters())
+    with pytest.raises(InputError, match="share=2"):
+        blend_weights(trained, model(1.0), share=2)
