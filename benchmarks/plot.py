@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 
 from matplotlib.figure import Figure
 
@@ -11,6 +12,8 @@ from benchmarks.show import OURS
 from rankgrad._files import atomic_file
 
 _OURS, _PEER = "#1b6ca8", "#777777"
+_TITLE = 60
+"""Characters of a line of a panel's title."""
 
 
 def draw(path: str | Path) -> Path:
@@ -23,18 +26,22 @@ def draw(path: str | Path) -> Path:
             panels.setdefault((row.setting, f"{row.metric}, {row.unit}"), []).append(row)
     columns = 2
     lines = -(-len(panels) // columns)
-    figure = Figure(figsize=(13, 0.6 + 1.9 * lines), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False)
+    bars = [len(members) for members in panels.values()]
+    heights = [max(1.9, 0.7 + 0.16 * max(bars[start : start + columns])) for start in range(0, len(bars), columns)]
+    figure = Figure(figsize=(13, 0.6 + sum(heights)), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False, height_ratios=heights)
     for axes, ((setting, metric), members) in zip(grid.flat, panels.items(), strict=False):
         names = [row.provider for row in members]
         spreads = [[row.p50 - row.p20 for row in members], [row.p80 - row.p50 for row in members]]
         colours = [_OURS if name.startswith(OURS) else _PEER for name in names]
         axes.barh(names, [row.p50 for row in members], xerr=spreads, color=colours, height=0.65)
         for place, row in enumerate(members):
-            axes.annotate(f" {row.p50:.3g}", (row.p80, place), va="center", fontsize=7)
+            axes.annotate(
+                f" {row.p50:,.0f}" if row.p50 >= 1000 else f" {row.p50:.3g}", (row.p80, place), va="center", fontsize=7
+            )
         axes.invert_yaxis()
         axes.margins(x=0.12)
-        axes.set_title(f"{setting}: {metric}", fontsize=8, loc="left")
+        axes.set_title(fill(f"{setting}: {metric}", _TITLE), fontsize=8, loc="left")
         axes.tick_params(labelsize=7)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in grid.flat[len(panels) :]:
