@@ -126,7 +126,9 @@ class MatryoshkaTailReranker(nn.Module):
             for row in range(len(queries)):
                 one = Ranking(*(each[row : row + 1] for each in ranking))
                 query, real = embeddings[row : row + 1], mask[row : row + 1]
-                first = self._scored(one, min(stage.k, one.ids.shape[1]), _cut(query, self.width), real, leading)
+                # A query's tokens may have weights, which are their lengths.
+                cut = _cut(query, self.width) * query.norm(dim=-1, keepdim=True)
+                first = self._scored(one, min(stage.k, one.ids.shape[1]), cut, real, leading)
                 rows.append(self._refined(one, first, query, real, packed))
         return Ranking(*(torch.cat(each) for each in zip(*rows, strict=True)))
 

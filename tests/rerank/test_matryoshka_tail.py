@@ -13,17 +13,18 @@ from rankgrad.rerank import LateInteractionReranker, MatryoshkaTailReranker, One
 from rankgrad.types import PackedTokens, Ranking
 
 COUNT, DIM = 40, 16
+WEIGHTS = torch.tensor([2.0, 1.0, 0.2]).unsqueeze(-1)
 TEXTS = tuple(str(row) for row in range(COUNT))
 
 
 class Table:
-    """Random unit tokens; a text is the number of its row, and has one to four tokens."""
+    """Random unit tokens, of queries times weights; a text is the number of its row, and has one to four tokens."""
 
     def __init__(self, *, decay: float = 0.8) -> None:
         scale = decay ** torch.arange(DIM)
         self.lengths = [1 + row % 4 for row in range(COUNT)]
         self.documents = [normalize(torch.randn(length, DIM) * scale, dim=-1) for length in self.lengths]
-        self.queries = normalize(torch.randn(COUNT, 3, DIM) * scale, dim=-1)
+        self.queries = normalize(torch.randn(COUNT, 3, DIM) * scale, dim=-1) * WEIGHTS
 
     def encode_queries(self, texts: Any) -> tuple[torch.Tensor, torch.Tensor]:
         mask = torch.tensor([[True, True, int(text) % 2 == 0] for text in texts])
@@ -80,7 +81,9 @@ def test_the_top_is_exact_and_the_rest_by_leading_coordinates(refine: int, incom
         tables = [(query[mask][:, :width], width) for width in (4, DIM)]
         cut, full = (
             {
-                place: (normalize(asked, dim=-1) @ normalize(table.documents[place][:, :width], dim=-1).T)
+                place: (
+                    (normalize(asked, dim=-1) * WEIGHTS[mask]) @ normalize(table.documents[place][:, :width], dim=-1).T
+                )
                 .amax(1)
                 .sum()
                 .item()
