@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from rankgrad._checks import InputError
 from rankgrad.cli._first_stage import as_colbert
 from rankgrad.cli._load import is_bundle
 from rankgrad.cli._rank import open_model
-from rankgrad.evaluation import folder_fingerprint
+from rankgrad.evaluation.fingerprint import file_fingerprint, folder_fingerprint
 from rankgrad.models import DenseEncoder, SparseEncoder
 from rankgrad.models._folder import MINILM, resolve
 from rankgrad.modules.sparse_rows import SparseRows
@@ -111,7 +110,7 @@ class Models:
     def digest(self, path: Path) -> str:
         """Of the contents of a folder of a model or an index, or of a file; read once."""
         if path not in self._digests:
-            self._digests[path] = _file_digest(path) if path.is_file() else folder_fingerprint(model_folder(path))
+            self._digests[path] = file_fingerprint(path) if path.is_file() else folder_fingerprint(model_folder(path))
         return self._digests[path]
 
 
@@ -135,8 +134,3 @@ def _bundle(folder: Path, variant: Variant | None) -> Any:
 
 def _other(folder: Path, model: object, kind: str) -> InputError:
     return InputError(f"{folder} holds a {type(model).__name__}, no {kind} encoder: name another folder or kind")
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,10 +14,10 @@ from rankgrad.cli import _experiment_first_stage as kinds
 from rankgrad.cli._experiment_models import Models
 from rankgrad.cli._first_stage import encoder_of, open_index
 from rankgrad.cli._fusion_methods import fusion_of
+from rankgrad.cli._muvera import muvera_of
 from rankgrad.cli._run_stage import RunStage
 from rankgrad.data import Task
 from rankgrad.evaluation import cached_stage
-from rankgrad.modules import Muvera
 from rankgrad.retrieve import (
     BM25,
     TFIDF,
@@ -123,7 +123,7 @@ class Retrievers:
             model,
             self.task.documents.texts,
             codec=settings.codec,
-            muvera=None if settings.exact else _muvera(settings, model.encode_queries(["width"])[0].shape[-1]),
+            muvera=None if settings.exact else muvera_of(settings, model.encode_queries(["width"])[0].shape[-1]),
             candidates=settings.candidates,
             factory=settings.faiss,
             faiss_search=dict(settings.faiss_search),
@@ -185,14 +185,3 @@ def fingerprint(settings: kinds.FirstStageSettings, models: Models) -> dict[str,
         case kinds.FusedSettings():
             values |= {"of": [fingerprint(stage, models) for stage in settings.of]}
     return {"kind": kind} | values
-
-
-def _muvera(settings: kinds.ColBERTSettings, dim: int) -> Muvera:
-    return Muvera(
-        dim,
-        repetitions=settings.repetitions,
-        partition_bits=settings.partition_bits,
-        projection_dim=min(settings.projection_dim, dim),
-        final_dim=settings.final_dim,
-        seed=settings.seed,
-    )

@@ -14,11 +14,11 @@ from rankgrad._files import check_replaceable
 from rankgrad.cli._corpus import load_documents
 from rankgrad.cli._first_stage import open_colbert
 from rankgrad.cli._load import PYDOC
+from rankgrad.cli._muvera import muvera_of
 from rankgrad.cli._parser import Parser, add_command, positive
 from rankgrad.cli._show import note
 
 if TYPE_CHECKING:
-    from rankgrad.modules import Muvera
     from rankgrad.retrieve import LateInteractionRetriever
 
 _CODECS = ("fp16", "int8", "sign", "residual2", "residual4")
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         model,
         documents.texts,
         codec=arguments.codec,
-        muvera=None if arguments.exact else _muvera(arguments, model.encode_queries(["width"])[0].shape[-1]),
+        muvera=None if arguments.exact else muvera_of(arguments, model.encode_queries(["width"])[0].shape[-1]),
         factory=arguments.faiss,
         seed=arguments.seed,
     )
@@ -96,19 +96,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(written, indent=2))
     return 0
-
-
-def _muvera(arguments: argparse.Namespace, dim: int) -> Muvera:
-    from rankgrad.modules import Muvera
-
-    return Muvera(
-        dim,
-        repetitions=arguments.repetitions,
-        partition_bits=arguments.partition_bits,
-        projection_dim=min(arguments.projection_dim, dim),
-        final_dim=arguments.final_dim,
-        seed=arguments.seed,
-    )
 
 
 def _summary(retriever: LateInteractionRetriever, out: Path) -> dict[str, object]:

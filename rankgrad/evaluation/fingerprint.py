@@ -30,7 +30,7 @@ def folder_fingerprint(folder: str | Path) -> str:
     folder = Path(folder)
     names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     shown = [name for name in names if not any(part.startswith(".") for part in name.parts)]
-    return digest_of_texts(text for name in shown for text in (name.as_posix(), _of_file(folder / name)))
+    return digest_of_texts(text for name in shown for text in (name.as_posix(), file_fingerprint(folder / name)))
 
 
 def settings_fingerprint(settings: Any) -> str:
@@ -46,6 +46,7 @@ def settings_fingerprint(settings: Any) -> str:
     return digest_of_texts([json.dumps(settings, sort_keys=True, ensure_ascii=False)])
 
 
-def _of_file(path: Path) -> str:
+def file_fingerprint(path: Path) -> str:
+    """SHA-256 of a file's contents."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 
 from rankgrad._checks import InputError, check_texts
+from rankgrad.models._document_frequencies import document_frequencies
 from rankgrad.modules.query_weights import QueryWeights
 from rankgrad.tokens import LateInteractionTokenizer
 
@@ -53,10 +54,7 @@ def fit_query_weights(
     if weights is None:
         raise InputError('this model has no weights of query tokens: load it with query_weights="fixed" or "learned"')
     check_texts(texts, "document", allow_blank=True)
-    tokens = late.documents(texts)
-    documents = (
-        ids[real].tolist() for ids, real in zip(tokens.input_ids, tokens.attention_mask.astype(bool), strict=True)
-    )
     neutral = [late.mask_id] if late.rules.query_expansion else []
     special = set(tokenizer.all_special_ids) - set(neutral)
-    weights.fit(documents, whole=sorted(special), neutral=neutral)
+    counts = document_frequencies(late, texts, len(weights.weight))
+    weights.fit(counts, documents=len(texts), whole=sorted(special), neutral=neutral)

@@ -11,6 +11,7 @@ from torch import nn
 from rankgrad._checks import InputError
 from rankgrad.models import _folder
 from rankgrad.models._dense_modules import TANH, read_layer, write_layer
+from rankgrad.models._pooling_module import pooling_config, read_pooling
 from rankgrad.models._saved_modules import SavedModules
 from rankgrad.modules.pooled_classifier import PooledClassifier
 from rankgrad.modules.pooling import StatePooling
@@ -18,22 +19,6 @@ from rankgrad.modules.projection_layer import ProjectionLayer
 
 _VECTOR, _SCORES = "sentence_embedding", "scores"
 _WEIGHTS = "model.safetensors"
-_MODES: dict[str, StatePooling] = {
-    "cls": "cls",
-    "mean": "mean",
-    "max": "max",
-    "weightedmean": "weighted_mean",
-    "lasttoken": "last",
-}
-# Names that older versions of the library know too, and the newest reads.
-_FLAGS = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
-}
 
 
 def read(source: str, saved: SavedModules, encoder: nn.Module) -> PooledClassifier:
@@ -102,10 +87,7 @@ def write(folders: Sequence[Path], classifier: PooledClassifier) -> None:
         InputError: for a layer that a Dense module cannot hold.
     """
     width = int(classifier.config.hidden_size)
-    flags = {flag: _MODES.get(mode) == classifier.pooling for flag, mode in _FLAGS.items()}
-    _folder.write_json(
-        folders[0] / "config.json", {"word_embedding_dimension": width} | flags | {"include_prompt": True}
-    )
+    _folder.write_json(folders[0] / "config.json", pooling_config(classifier.pooling, width))
     for folder, layer in zip(folders[1:], classifier.layers, strict=True):
         if isinstance(layer, ProjectionLayer):
             write_layer(folder, layer, io_names=(_VECTOR, _SCORES if folder is folders[-1] else _VECTOR))
@@ -117,21 +99,12 @@ def write(folders: Sequence[Path], classifier: PooledClassifier) -> None:
 
 
 def _pooling(source: str, path: str, width: int) -> StatePooling:
-    """The one way of pooling that a Pooling module has."""
-    where = _folder.fetch(source, f"{path}/config.json")
-    config = _folder.read_json(where)
-    if not config:
-        raise InputError(f"{where} is missing: copy the model folder again")
-    modes = config.get("pooling_mode") or [mode for flag, mode in _FLAGS.items() if config.get(flag)] or ["mean"]
-    modes = [modes] if isinstance(modes, str) else [str(mode) for mode in modes]
-    if len(modes) != 1 or modes[0] not in _MODES:
-        raise InputError(f"{where} pools by {', '.join(modes)}: read is one of {', '.join(_MODES)}")
-    if not config.get("include_prompt", True):
-        raise InputError(f"{where} leaves the prompt out of the pooling (include_prompt), which is not read")
+    """The one way of pooling that a Pooling module of this width has."""
+    pooling, config = read_pooling(source, path)
     gets = config.get("embedding_dimension", config.get("word_embedding_dimension", width))
     if gets != width:
         raise InputError(f"{source}: the module {path} takes {gets} features, and gets {width}")
-    return _MODES[modes[0]]
+    return pooling
 
 
 def _dense(source: str, path: str) -> tuple[ProjectionLayer, str]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from rankgrad._checks import InputError
 from rankgrad.models import _folder
 from rankgrad.models._dense_modules import TANH, read_layers, write_layer
+from rankgrad.models._pooling_module import pooling_config, read_pooling
 from rankgrad.modules.pooling import StatePooling
 from rankgrad.modules.projection_layer import ProjectionLayer
 from rankgrad.tokens import LateInteractionRules
@@ -17,22 +18,6 @@ KIND = "dense_encoder"
 _CONFIG = "config_sentence_transformers.json"
 _TRANSFORMER = "sentence_bert_config.json"
 _LIBRARY = "sentence_transformers.models."
-_MODES: dict[str, StatePooling] = {
-    "cls": "cls",
-    "mean": "mean",
-    "lasttoken": "last",
-    "weightedmean": "weighted_mean",
-    "max": "max",
-}
-# Names that older versions of the library know too, and the newest reads.
-_FLAGS = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
-}
 
 
 class SavedDense(NamedTuple):
@@ -76,7 +61,7 @@ def read(source: str) -> SavedDense:
         raise InputError(f"{source} compares by {similarity}: read are cosine and dot")
     document_length = transformer.get("document_length") or _longest(source, transformer)
     options: dict[str, Any] = {
-        "pooling": _pooling(source, modules[1]["path"]),
+        "pooling": read_pooling(source, modules[1]["path"])[0],
         "normalize": normalize,
         "similarity": similarity,
         "document_length": document_length,
@@ -113,11 +98,7 @@ def write(
         [{"idx": i, "name": str(i), "path": name, "type": _LIBRARY + kind} for i, (kind, name) in listed],
     )
     (folder / names[1]).mkdir()
-    flags = {flag: _MODES.get(mode) == pooling for flag, mode in _FLAGS.items()}
-    _folder.write_json(
-        folder / names[1] / "config.json",
-        {"word_embedding_dimension": hidden_size} | flags | {"include_prompt": True},
-    )
+    _folder.write_json(folder / names[1] / "config.json", pooling_config(pooling, hidden_size))
     for layer, name in zip(layers, names[2:], strict=False):
         write_layer(folder / name, layer, io_names=False)
     if normalize:
@@ -135,21 +116,6 @@ def write(
     }
     _folder.write_json(folder / _CONFIG, settings)
     _folder.write_json(folder / _folder.SETTINGS, {"kind": KIND} | extras)
-
-
-def _pooling(source: str, path: str) -> StatePooling:
-    """The one way of pooling that a Pooling module has."""
-    where = _folder.fetch(source, f"{path}/config.json")
-    config = _folder.read_json(where)
-    if not config:
-        raise InputError(f"{where} is missing: copy the model folder again")
-    modes = config.get("pooling_mode") or [mode for flag, mode in _FLAGS.items() if config.get(flag)] or ["mean"]
-    modes = [modes] if isinstance(modes, str) else list(modes)
-    if len(modes) != 1 or modes[0] not in _MODES:
-        raise InputError(f"{where} pools by {', '.join(modes)}: read is one of {', '.join(_MODES)}")
-    if not config.get("include_prompt", True):
-        raise InputError(f"{where} leaves the prompt out of the pooling (include_prompt), which is not read")
-    return _MODES[modes[0]]
 
 
 def _prompts(settings: dict[str, Any]) -> dict[str, str]:

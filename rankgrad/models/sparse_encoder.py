@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,10 +14,12 @@ from rankgrad._files import atomic_folder, check_replaceable
 from rankgrad.data.collate import LateInteractionFeatures, TextTokens
 from rankgrad.models import _folder, sparse_encoder_layout
 from rankgrad.models._batches import sorted_batches
+from rankgrad.models._document_frequencies import document_frequencies
 from rankgrad.models._headed import load_headed
 from rankgrad.models._lengths import CutReport, positions, within
 from rankgrad.models._products import products
 from rankgrad.models._split_scores import split_scores
+from rankgrad.modules.query_weights import inverse_document_frequencies
 from rankgrad.modules.sparse_rows import SparseRows, largest
 from rankgrad.modules.text_encoder import TextEncoder
 from rankgrad.tokens import LateInteractionRules, LateInteractionTokenizer, Tokens
@@ -183,11 +184,8 @@ class SparseEncoder(nn.Module):
         """
         check_texts(texts, "document", allow_blank=True)
         table = self._table()
-        tokens = self.tokenizer.documents(texts)
-        rows, columns = np.nonzero(tokens.attention_mask)
-        held = np.unique(np.stack([rows, tokens.input_ids[rows, columns]]), axis=1)[1]
-        counts = torch.from_numpy(np.bincount(held, minlength=self.width)).to(table)
-        table.copy_(torch.log1p((len(texts) - counts + 0.5) / (counts + 0.5)))
+        counts = document_frequencies(self.tokenizer, texts, self.width)
+        table.copy_(inverse_document_frequencies(counts.double(), len(texts)))
         return self
 
     @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -29,7 +29,7 @@ class QueryWeights(nn.Module):
         "Incorporating Token Importance in Multi-Vector Retrieval", 2025.
 
     Example:
-        >>> weights = QueryWeights(3).fit([[1, 2], [1], [1]])
+        >>> weights = QueryWeights(3).fit(torch.tensor([0, 3, 1]), documents=3)
         >>> weights(torch.ones(1, 2, 1), torch.tensor([[1, 2]])).flatten().detach()
         tensor([0.3866, 2.8401])
     """
@@ -54,29 +54,36 @@ class QueryWeights(nn.Module):
 
     @torch.no_grad()
     def fit(
-        self, documents: Iterable[Sequence[int]], *, whole: Sequence[int] = (), neutral: Sequence[int] = ()
+        self, counts: Tensor, *, documents: int, whole: Sequence[int] = (), neutral: Sequence[int] = ()
     ) -> QueryWeights:
-        """Set the table to inverse document frequencies, ``log(1 + (N - n + 0.5) / (n + 0.5))`` for n of N documents.
-
-        They are divided by their mean over the documents' distinct words, so that scores keep their scale.
+        """Set the table to inverse document frequencies, divided by their mean over the documents' distinct words, so
+        that scores keep their scale.
 
         Args:
-            documents: the token ids of each.
+            counts: documents that hold each token, ``[width]``.
+            documents: how many there are.
             whole: ids that stand for a whole text ([CLS]): they get the weight of a word that no document holds.
             neutral: ids that stand for no word: they get 1.
 
         Raises:
-            InputError: for no documents, or documents without words.
+            InputError: for documents without words.
         """
-        counts, total = torch.zeros(len(self.weight), dtype=torch.float64), 0
-        for ids in documents:
-            counts[torch.tensor(sorted(set(ids)), dtype=torch.long)] += 1
-            total += 1
+        counts = counts.double()
         counts[[*whole, *neutral]] = 0
         if not counts.any():
-            raise InputError(f"documents: {total} documents hold no word to count; pass the collection's texts")
-        table = torch.log1p((total - counts + 0.5) / (counts + 0.5))
+            raise InputError(f"counts: {documents} documents hold no word to count; pass the collection's texts")
+        table = inverse_document_frequencies(counts, documents)
         table /= (counts * table).sum() / counts.sum()
         table[list(neutral)] = 1.0
         self.weight.copy_(table)
         return self
+
+
+def inverse_document_frequencies(counts: Tensor, documents: int) -> Tensor:
+    """``log(1 + (N - n + 0.5) / (n + 0.5))`` for n of N documents, of the shape of ``counts``.
+
+    Example:
+        >>> inverse_document_frequencies(torch.tensor([0.0, 3.0]), 3)
+        tensor([2.0794, 0.1335])
+    """
+    return torch.log1p((documents - counts + 0.5) / (counts + 0.5))

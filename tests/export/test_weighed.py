@@ -10,6 +10,7 @@ import torch
 
 from rankgrad import deploy
 from rankgrad.export import compile_ranker, export_bundle
+from rankgrad.export.package_kinds import described, forward_of, opened_package, runner
 from rankgrad.models import ColBERT
 from rankgrad.tokens import LateInteractionRules
 
@@ -48,4 +49,13 @@ def test_a_bundle_weighs(model: ColBERT, wanted: np.ndarray, tmp_path: Path, one
 
 def test_a_compiled_ranker_weighs(model: ColBERT, wanted: np.ndarray) -> None:
     found = sorted(compile_ranker(model, backend="eager").rerank(QUERY, DOCUMENTS))
+    assert [result.score for result in found] == pytest.approx(wanted.tolist(), abs=1e-5, rel=1e-5)
+
+
+def test_a_package_weighs(model: ColBERT, wanted: np.ndarray, tmp_path: Path) -> None:
+    model.tokenizer.tokenizer.save(str(tmp_path / "tokenizer.json"))
+    about = described(model, tmp_path)
+    assert set(about.files) == {"tokenizer.json", "query_weights.npy"}
+    opened = opened_package(tmp_path, about, lambda: runner(forward_of(model), about))
+    found = sorted(opened.rerank(QUERY, DOCUMENTS))  # type: ignore[union-attr, arg-type]
     assert [result.score for result in found] == pytest.approx(wanted.tolist(), abs=1e-5, rel=1e-5)

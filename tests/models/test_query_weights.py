@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rankgrad._checks import InputError
-from rankgrad.models import ColBERT
+from rankgrad.models import ColBERT, _document_frequencies
 from rankgrad.modules import QueryWeights
 from rankgrad.tokens import LateInteractionRules
 
@@ -27,12 +27,21 @@ def test_the_table_is_idf_over_its_mean() -> None:
     def idf(held: int) -> float:
         return math.log(1 + (4 - held + 0.5) / (held + 0.5))
 
-    table = QueryWeights(7).fit([[0, 4, 4], [0, 4, 5], [0, 4], [0]], whole=[0], neutral=[6]).table
+    table = QueryWeights(7).fit(torch.tensor([4, 0, 0, 0, 3, 1, 0]), documents=4, whole=[0], neutral=[6]).table
     mean = (3 * idf(3) + idf(1)) / 4
     wanted = [idf(0) / mean] * 4 + [idf(3) / mean, idf(1) / mean, 1.0]
     assert table.tolist() == pytest.approx(wanted, rel=1e-6)
     with pytest.raises(InputError, match="1 documents hold no word"):
-        QueryWeights(7).fit([[0]], whole=[0])
+        QueryWeights(7).fit(torch.tensor([1, 0, 0, 0, 0, 0, 0]), documents=1, whole=[0])
+
+
+def test_documents_are_counted_in_chunks(tiny_encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = colbert(tiny_encoder_folder).tokenizer
+    whole = _document_frequencies.document_frequencies(late, DOCUMENTS, 200)
+    words = late.tokenizer.token_to_id
+    assert [int(whole[words(word)]) for word in ("[CLS]", "sort", "file", "join")] == [4, 2, 1, 0]
+    monkeypatch.setattr(_document_frequencies, "_CHUNK", 3)
+    assert torch.equal(_document_frequencies.document_frequencies(late, DOCUMENTS, 200), whole)
 
 
 def test_scores_are_weighted_sums_of_maxima(tiny_encoder_folder: Path) -> None:
