@@ -26,18 +26,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kills(folder: Path) -> list[dict[str, Any]]:
     """What was found after each kill."""
     command = [sys.executable, str(WRITER), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_fifty_kills_at_random_moments(kills: list[dict[str, Any]]) -> None:
-    """The reader found a whole index each time, no older than before; the writers were killed at work."""
+    """The reader found a whole index each time, no older than the last write told of; the writers died at work."""
     found = [kill for kill in kills if kill["how"] == "random"]
     assert len(found) == 50
-    assert all(kill["found"] >= kill["before"] for kill in found)
+    assert all(kill["found"] >= kill["before"] + kill["writes"] for kill in found)
     assert not any(kill["ended"] for kill in found)
-    assert found[-1]["found"] > 25
 
 
 def test_a_kill_before_each_change_of_a_write(kills: list[dict[str, Any]], folder: Path) -> None:
