@@ -33,13 +33,14 @@ def request(port: int, method: str, path: str, content: Any = None) -> tuple[int
     try:
         connection.request(method, path, None if content is None else json.dumps(content), JSON)
         response = connection.getresponse()
-        return response.status, json.loads(response.read())
+        written = response.read().decode()
+        return response.status, written if path == "/metrics" else json.loads(written)
     finally:
         connection.close()
 
 
 def test_sigterm_answers_what_is_under_way_and_ends_with_0(tiny_bundle: Callable[[str], Path]) -> None:
-    options = ["--port", "0", "--threads", "1", "--drain-delay", "0.3", "--body-timeout", "0.5"]
+    options = ["--port", "0", "--threads", "1", "--drain-delay", "0.3", "--body-timeout", "1"]
     command = [sys.executable, "-W", "error", "-c", SCRIPT, str(tiny_bundle("interaction")), *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -49,14 +50,17 @@ def test_sigterm_answers_what_is_under_way_and_ends_with_0(tiny_bundle: Callable
         port = listening["port"]
         with socket.create_connection(("127.0.0.1", port), timeout=10) as silent:
             assert silent.recv(1) == b""
-        documents = [f"sort the values {place} " * 30 for place in range(1000)]
+        documents = [f"sort the values {place} " * 30 for place in range(500)]
         answers: list[tuple[int, Any]] = []
         body = {"query": "sort", "documents": documents, "top_n": 1}
         long = threading.Thread(target=lambda: answers.append(request(port, "POST", "/rerank", body)))
         long.start()
-        time.sleep(0.1)
+        until = time.monotonic() + 20
+        while "in_progress 1.0" not in request(port, "GET", "/metrics")[1]:
+            assert time.monotonic() < until
         process.send_signal(signal.SIGTERM)
-        assert json.loads(process.stderr.readline())["event"] == "draining"
+        while (line := json.loads(process.stderr.readline()))["event"] != "draining":
+            assert line["path"] == "/metrics"
         assert long.is_alive()
         status, health = request(port, "GET", "/health")
         assert (status, health["status"]) == (503, "draining")

@@ -59,7 +59,7 @@ def test_the_clock_sees_each_query_of_a_warm_system(task: Task, answer: Answer) 
     base = answer(lambda i: [i])
 
     def slow(queries: Queries) -> Ranking:
-        time.sleep(0.2 if not asked else 0.02 if queries[0] == "5" else 0.002)
+        time.sleep(1.0 if not asked else 0.02 if queries[0] == "5" else 0.002)
         asked.extend(queries)
         assert len(queries) == 1
         return base(queries)
@@ -69,7 +69,7 @@ def test_the_clock_sees_each_query_of_a_warm_system(task: Task, answer: Answer) 
     assert asked[3:] == list(task.queries.texts)
     assert len(milliseconds) == 8
     assert milliseconds[5] >= 20
-    assert all(2 <= time_of_one < 200 for time_of_one in milliseconds)
+    assert all(2 <= time_of_one < 1000 for time_of_one in milliseconds)
     latency = report.systems[0].latency()
     assert latency["p20"] <= latency["p50"] <= latency["p80"] <= max(milliseconds)
 

@@ -106,7 +106,7 @@ def work(rank: int, port: str, folder: Path) -> None:
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "GROUP_RANK": 0}
     os.environ.update(address | {name: str(value) for name, value in place.items()})
-    distributed.init_process_group("gloo", timeout=timedelta(seconds=60))
+    distributed.init_process_group("gloo", timeout=timedelta(seconds=300))
     torch.set_num_threads(1)
     report: dict[str, object] = {"gathered": gathered(rank)}
     gradients(rank, folder, list(read_lists(folder / "shared.jsonl")))
