@@ -23,6 +23,7 @@ def run(case: str, model: Path, out: Path, capfd: pytest.CaptureFixture[str]) ->
     return written.out
 
 
+@pytest.mark.slow
 def test_rerank(tiny_encoder_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     output = run("rerank", tiny_encoder_folder, tmp_path, capfd)
     rows, _ = read(next(tmp_path.glob("rerank--*.csv")))
