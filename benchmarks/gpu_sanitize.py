@@ -1,4 +1,4 @@
-"""Every MaxSim kernel once on small odd shapes, to be run under compute-sanitizer; each result against the definition.
+"""Every kernel once on small odd shapes, to be run under compute-sanitizer; each result against the definition.
 
 ``compute-sanitizer python -m benchmarks.gpu_sanitize``, with ``PYTORCH_NO_CUDA_MEMORY_CACHING=1`` so that the end of
 every tensor is the end of an allocation.
@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rankgrad.ops import Int8Tokens, QuantisedTokens, ResidualTokens, SignTokens, maxsim, maxsim_quantised, soft_rank
+from benchmarks import gpu_kernels
+from rankgrad.ops import Int8Tokens, QuantisedTokens, ResidualTokens, SignTokens, maxsim, maxsim_quantised
 
 _TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
 
@@ -45,6 +46,7 @@ CASES = (
     Case("soft, masks, weights", {"temperature": 0.1}, torch.bfloat16, weighted=True),
     Case("soft, candidates, packed", {"temperature": 0.1}, layout="candidates", packed_documents=True),
     Case("soft, packed queries", {"temperature": 0.1}, torch.bfloat16, packed_queries=True),
+    Case("soft, width 32", {"temperature": 0.1}, torch.bfloat16, dim=32),
     Case("soft, wide", {"temperature": 0.1}, torch.bfloat16, dim=200),
 )
 
@@ -65,8 +67,11 @@ def main() -> int:
             torch.manual_seed(0)
             check_quantised(form, packed=packed)
             print(f"agrees: maxsim_quantised, {form}, {'packed' if packed else 'masks'}", flush=True)
-    check_soft_rank()
-    print("agrees: soft_rank", flush=True)
+    for size, calls in ((gpu_kernels.SIZES[0], gpu_kernels.CALLS), (gpu_kernels.LONG, gpu_kernels.LONG_CALLS)):
+        for name, call in calls.items():
+            torch.manual_seed(0)
+            gpu_kernels.check(call, *size)
+            print(f"agrees: {name}, {size[1]} items", flush=True)
     return 0
 
 
@@ -146,13 +151,6 @@ def _tokens(form: str, axes: tuple[int, ...], dim: int) -> QuantisedTokens:
 def _at(tokens: QuantisedTokens, place: str) -> QuantisedTokens:
     moved = {name: value.to(place) for name, value in tokens._asdict().items() if isinstance(value, Tensor)}
     return tokens._replace(**moved)
-
-
-def check_soft_rank(*, device: str = "cuda") -> None:
-    """Ranks as on the CPU."""
-    values = torch.randn(3, 37)
-    ranks = [soft_rank(values.to(place), temperature=0.5).cpu() for place in (device, "cpu")]
-    torch.testing.assert_close(*ranks, rtol=1e-3, atol=1e-3)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from rankgrad._checks import InputError
 from rankgrad.ops import safe_reduce
-from rankgrad.ops._arguments import accumulate, real_items
+from rankgrad.ops._arguments import accumulate, check_device, real_items
 from rankgrad.ops.masked import Reduction
 
 
@@ -32,12 +32,14 @@ def prepare(scores: Tensor, labels: Tensor, mask: Tensor | None, weights: Tensor
     """Check and convert what every loss takes.
 
     Raises:
-        InputError: for labels, a mask or weights that do not fit the scores, and for a negative weight.
+        InputError: for labels, a mask or weights that do not fit the scores or are on another device, and for a weight
+            below 0.
         TypeError: for scores that are not floating point or a mask that is not bool.
     """
     given, mask = mask is not None, real_items(scores, mask)
     if labels.shape != scores.shape:
         raise InputError(f"labels: expected the shape of scores {list(scores.shape)}, got {list(labels.shape)}")
+    check_device(labels, "labels", scores, "scores")
     scores = accumulate(scores, "scores")
     labels = labels.to(scores.dtype)
     if given:
@@ -45,6 +47,7 @@ def prepare(scores: Tensor, labels: Tensor, mask: Tensor | None, weights: Tensor
     wide = scores, labels, mask
     if weights is None:
         return Lists(*wide, None, None)
+    check_device(weights, "weights", scores, "scores")
     if weights.shape == scores.shape:
         weights = weights.to(scores.dtype).masked_fill(~mask, 0.0)
         _refuse_negative(weights)

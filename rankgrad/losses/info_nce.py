@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 from rankgrad._checks import InputError
 from rankgrad.losses._lists import Lists, prepare, reduce_lists
 from rankgrad.ops import masked_logsumexp, masked_mean
-from rankgrad.ops._arguments import check_positive
+from rankgrad.ops._arguments import check_device, check_positive
 from rankgrad.ops.masked import Reduction
 
 
@@ -85,6 +85,7 @@ def _clear(lists: Lists, positive: Tensor, margin: float, relative: bool, guide:
     guide = lists.scores if guide is None else guide
     if guide.shape != lists.scores.shape:
         raise InputError(f"guide: expected the shape of scores {list(lists.scores.shape)}, got {list(guide.shape)}")
+    check_device(guide, "guide", lists.scores, "scores")
     guide = guide.detach()
     lowest = pad(guide.masked_fill(~positive, float("inf")), (0, 1), value=float("inf")).amin(dim=-1, keepdim=True)
     return guide <= lowest - margin * (lowest.abs() if relative else 1.0)

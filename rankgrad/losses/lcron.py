@@ -11,7 +11,7 @@ from rankgrad._checks import InputError
 from rankgrad.losses._gains import check_cut
 from rankgrad.losses._lists import Lists, labels_differ, lower_counts, prepare, reduce_lists
 from rankgrad.ops import masked_mean, relaxed_permutation
-from rankgrad.ops._arguments import check_positive
+from rankgrad.ops._arguments import check_device, check_positive
 from rankgrad.ops.masked import Reduction
 
 _LEAST = 1e-6
@@ -81,6 +81,7 @@ def lcron_loss(
     scales = lists.scores.new_zeros(stages) if log_scales is None else log_scales.to(lists.scores.dtype)
     if scales.shape != (stages,):
         raise InputError(f"log_scales: expected shape {[stages]}, got {list(scales.shape)}")
+    check_device(scales, "log_scales", lists.scores, "scores")
     chances = [
         _kept(one.to(lists.scores.dtype), lists, cut, temperature) for one, cut in zip(scores, cuts, strict=True)
     ]

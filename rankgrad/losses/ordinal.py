@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from rankgrad._checks import InputError
 from rankgrad.losses._lists import bounded, prepare, readable, reduce_lists
 from rankgrad.ops import masked_mean
+from rankgrad.ops._arguments import check_device
 from rankgrad.ops.masked import Reduction
 
 
@@ -55,6 +56,7 @@ def ordinal_loss(
     if thresholds.dim() != 1 or not thresholds.numel():
         raise InputError(f"thresholds: expected shape [grades], got {list(thresholds.shape)}")
     lists = prepare(scores, labels, mask, weights)
+    check_device(thresholds, "thresholds", scores, "scores")
     if readable(lists.labels) and lists.labels.numel() and float(lists.labels.max()) > len(thresholds):
         highest = float(lists.labels.max())
         raise InputError(f"labels: expected grades from 0 to {len(thresholds)}, one a threshold, got {highest}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from rankgrad.ops._arguments import accumulate, check_mask
+from rankgrad.ops._arguments import accumulate, check_device, check_mask
 
 
 def flops_penalty(activations: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -70,6 +70,7 @@ def _sizes(activations: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | i
         flat = sizes.unsqueeze(0).flatten(0, -2)
         return flat, max(len(flat), 1)
     check_mask(mask, activations.shape[:-1])
+    check_device(mask, "mask", activations, "activations")
     return sizes.masked_fill(~mask.unsqueeze(-1), 0.0).unsqueeze(0).flatten(0, -2), mask.sum().clamp(min=1)
 
 

@@ -63,13 +63,20 @@ def top_k_cross_entropy_loss(
     _check(probabilities, temperature)
     lists = prepare(scores, labels, mask, weights)
     positive, items = lists.labels > 0, lists.scores.shape[-1]
-    reached = lists.scores.new_zeros(max(items, len(probabilities)))
-    reached[: len(probabilities)] = lists.scores.new_tensor(probabilities).flip(0).cumsum(0).flip(0)
-    values = torch.stack([reached[:items], torch.ones_like(reached[:items])], dim=-1).expand(*lists.scores.shape, 2)
+    reached = _reached(lists.scores.new_zeros(max(items, len(probabilities))), probabilities)[:items]
+    values = torch.stack([reached, torch.ones_like(reached)], dim=-1).expand(*lists.scores.shape, 2)
     sums = sinkhorn.apply(lists.scores, values, lists.mask, temperature, transpose=True, iterations=iterations)
     shares = sums[..., 0] / sums[..., 1].masked_fill(~lists.mask, 1.0)
     losses = -(shares * (1 - 2 * _LEAST) + _LEAST).log()
     return reduce_lists(masked_mean(lists.weighted(losses), positive), positive.any(dim=-1), lists, reduction)
+
+
+def _reached(zeros: Tensor, probabilities: tuple[float, ...]) -> Tensor:
+    """The chance that k is at least 1, 2 and so on, in the place of zeros."""
+    # Filled number by number: a list would be copied to a GPU, which the host would wait for.
+    for place, chance in enumerate(probabilities):
+        zeros[place : place + 1].fill_(chance)
+    return zeros.flip(0).cumsum(0).flip(0)
 
 
 def _check(probabilities: tuple[float, ...], temperature: float) -> None:

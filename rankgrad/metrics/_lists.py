@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from rankgrad._checks import InputError
-from rankgrad.ops._arguments import accumulate, check_positive, real_items
+from rankgrad.ops._arguments import accumulate, check_device, check_positive, real_items
 from rankgrad.ops._order import readable
 
 Empty: TypeAlias = float | Literal["skip"]
@@ -37,8 +37,8 @@ def check_lists(
         topics: labels and judged labels have an axis more, one label a topic.
 
     Raises:
-        InputError: for labels, a mask or judged labels whose axes do not fit the scores, and for a relevance level that
-            would make padding relevant.
+        InputError: for labels, a mask or judged labels whose axes do not fit the scores, for labels or a mask that lie
+            on another device, and for a relevance level that would make padding relevant.
         TypeError: for scores that are not floating point.
     """
     check_positive(relevance_level, "relevance_level")
@@ -51,6 +51,7 @@ def check_lists(
         expected = [*scores.shape, "topics"] if topics else list(scores.shape)
         wanted = f"{expected}, a label a topic" if topics else f"the shape of scores {expected}"
         raise InputError(f"labels: expected {wanted}, got {list(labels.shape)}")
+    check_device(labels, "labels", scores, "scores")
     labels = labels.to(accumulate(scores, "scores").dtype)
     if real is not None:
         labels = labels.masked_fill((~real).unsqueeze(-1) if topics else ~real, 0.0)
@@ -59,7 +60,7 @@ def check_lists(
     if judged.shape[: scores.dim() - 1] + judged.shape[scores.dim() :] != scores.shape[:-1] + end:
         expected = [*scores.shape[:-1], "judged", *end]
         raise InputError(f"judged: expected {expected}, one row of labels a list, got {list(judged.shape)}")
-    return labels, judged.to(labels.dtype)
+    return labels, judged.to(labels)
 
 
 def in_runs(

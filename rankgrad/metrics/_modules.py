@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from rankgrad.metrics._ranked import listed_rank
 from rankgrad.ops import RankFunction
 
 
@@ -56,6 +57,9 @@ def forward_untied(
     tie_order: Tensor | None = None,
     ranker: RankFunction | None = None,
 ) -> Tensor:
-    """The same for a metric of the list alone to which tied items are equals: ``tie_order`` changes nothing either."""
-    options = {} if ranker is None else {"ranker": ranker}
+    """The same for a metric of the list alone to which tied items are equals: ``tie_order`` changes nothing either.
+
+    Nor does an order that was found already, which says of tied items that one comes first: they are ranked again.
+    """
+    options = {} if ranker is None or ranker is listed_rank else {"ranker": ranker}
     return self.metric(scores, labels, mask, **options)

@@ -14,7 +14,7 @@ from rankgrad._checks import InputError
 from rankgrad.metrics._lists import at_positive_ranks, check_cut, check_lists, has_number
 from rankgrad.metrics._order import ranked_order
 from rankgrad.ops import RankFunction, hard_rank
-from rankgrad.ops._arguments import accumulate
+from rankgrad.ops._arguments import accumulate, check_device
 
 Ties: TypeAlias = Literal["stable", "average", "trec"]
 """Who of equal scores ranks first: the lower index, nobody (the mean over all orders), the higher ``tie_order``."""
@@ -159,6 +159,13 @@ def no_average(ties: Ties, name: str) -> None:
         raise InputError(f'ties="average": {name} has no closed form for it; take "stable" or "trec"')
 
 
+def check_tie_order(tie_order: Tensor, scores: Tensor) -> None:
+    """Refuse places of another shape than the scores, or that are elsewhere."""
+    if tie_order.shape != scores.shape:
+        raise InputError(f"tie_order: expected the shape of scores {list(scores.shape)}, got {list(tie_order.shape)}")
+    check_device(tie_order, "tie_order", scores, "scores")
+
+
 def _tie_order(scores: Tensor, ties: Ties, tie_order: Tensor | None) -> Tensor | None:
     if ties not in ("stable", "average", "trec"):
         raise InputError(f'ties: expected "stable", "average" or "trec", got {ties!r}')
@@ -168,8 +175,7 @@ def _tie_order(scores: Tensor, ties: Ties, tie_order: Tensor | None) -> Tensor |
         raise InputError(
             'tie_order: ties="trec" ranks the greatest document id first: pass each id\'s place among them'
         )
-    if tie_order.shape != scores.shape:
-        raise InputError(f"tie_order: expected the shape of scores {list(scores.shape)}, got {list(tie_order.shape)}")
+    check_tie_order(tie_order, scores)
     return tie_order
 
 

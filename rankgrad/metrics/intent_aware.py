@@ -12,6 +12,7 @@ from rankgrad.metrics._lists import Empty, cut_weights, in_runs, ratio, titled
 from rankgrad.metrics._modules import forward_judged
 from rankgrad.metrics._ranked import RankedLists, Ties, no_average, rank_lists
 from rankgrad.ops import RankFunction, hard_rank
+from rankgrad.ops._arguments import check_device
 
 
 def intent_aware_precision(
@@ -167,6 +168,7 @@ def _over_topics(
     else:
         if topic_weights.shape != values.shape:
             raise InputError(f"topic_weights: expected {list(values.shape)}, got {list(topic_weights.shape)}")
+        check_device(topic_weights, "topic_weights", values, "scores")
         weights = topic_weights.to(values.dtype)
     return lists.keep_nan(ratio((weights * values).sum(dim=-1), weights.sum(dim=-1), empty))
 

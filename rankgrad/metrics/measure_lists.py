@@ -11,7 +11,7 @@ from torch import Tensor
 from rankgrad._checks import InputError
 from rankgrad.metrics._lists import check_lists, in_runs
 from rankgrad.metrics._order import ranked_order
-from rankgrad.metrics._ranked import listed_rank
+from rankgrad.metrics._ranked import check_tie_order, listed_rank
 from rankgrad.ops import RankFunction
 
 
@@ -80,6 +80,8 @@ def measure_lists(
         scores: Tensor, labels: Tensor, mask: Tensor | None, judged: Tensor | None, tie_order: Tensor | None
     ) -> Tensor:
         own, _ = check_lists(scores, labels, mask, judged)
+        if tie_order is not None:
+            check_tie_order(tie_order, scores)
         order = ranked_order(scores, mask, tie_order)
         given = (scores.gather(-1, order), own.gather(-1, order), None if mask is None else mask.gather(-1, order))
         found = [metric(*given, judged=judged, ranker=listed_rank) for metric in metrics]

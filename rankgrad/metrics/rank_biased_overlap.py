@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from rankgrad._checks import InputError
 from rankgrad.metrics._lists import check_cut, in_runs, keep_nan
 from rankgrad.ops import RankFunction, hard_rank
-from rankgrad.ops._arguments import accumulate, real_items
+from rankgrad.ops._arguments import accumulate, check_device, real_items
 
 
 def rank_biased_overlap(
@@ -68,6 +68,7 @@ def rank_biased_overlap(
         raise InputError(f"persistence: expected a number between 0 and 1, got {persistence}")
     if others.shape != scores.shape:
         raise InputError(f"others: expected the shape of scores {list(scores.shape)}, got {list(others.shape)}")
+    check_device(others, "others", scores, "scores")
 
     def values(scores: Tensor, others: Tensor, mask: Tensor | None, other_mask: Tensor | None) -> Tensor:
         dtype = accumulate(scores, "scores").dtype

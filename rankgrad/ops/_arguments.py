@@ -73,11 +73,25 @@ def check_mask(mask: Tensor, shape: torch.Size, name: str = "mask") -> None:
         raise InputError(f"{name}: expected shape {list(shape)}, got {list(mask.shape)}")
 
 
+def check_device(tensor: Tensor, name: str, other: Tensor, other_name: str) -> None:
+    """Refuse a tensor that is not where another is; a number alone may come from anywhere.
+
+    Example:
+        >>> check_device(torch.ones(3), "mask", torch.ones(3, device="meta"), "scores")
+        Traceback (most recent call last):
+        ...
+        rankgrad._checks.InputError: mask: expected on meta, where scores are, got it on cpu; move it with .to("meta")
+    """
+    if tensor.device != other.device and tensor.dim():
+        wanted = f"expected on {other.device}, where {other_name} {'are' if other_name.endswith('s') else 'is'}"
+        raise InputError(f'{name}: {wanted}, got it on {tensor.device}; move it with .to("{other.device}")')
+
+
 def real_items(x: Tensor, mask: Tensor | None, name: str = "scores") -> Tensor:
     """The mask of ``x``, all True when none is given.
 
     Raises:
-        InputError: for a tensor without an item axis or a mask of another shape.
+        InputError: for a tensor without an item axis, a mask of another shape or one that is elsewhere.
         TypeError: for a mask that is not bool.
     """
     if x.dim() == 0:
@@ -85,6 +99,7 @@ def real_items(x: Tensor, mask: Tensor | None, name: str = "scores") -> Tensor:
     if mask is None:
         return torch.ones_like(x, dtype=torch.bool)
     check_mask(mask, x.shape)
+    check_device(mask, "mask", x, name)
     return mask
 
 

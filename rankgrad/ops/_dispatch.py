@@ -12,6 +12,8 @@ from rankgrad._checks import InputError
 
 Backend: TypeAlias = Literal["auto", "triton", "reference"]
 Implementation: TypeAlias = Literal["triton", "tiled", "reference"]
+# Looked for once: torch.compile cannot trace the search, which takes longer than a small operator.
+_TRITON_IS_INSTALLED = find_spec("triton") is not None
 
 
 def resolve_backend(
@@ -52,7 +54,7 @@ def resolve_backend(
     """
     if backend not in ("auto", "triton", "reference"):
         raise InputError(f'backend: expected "auto", "triton" or "reference", got {backend!r}')
-    # Asked only where the answer counts: to look for a package takes longer than a small operator.
+    # Asked only where the answer counts.
     asked = backend == "triton" or (backend == "auto" and device.type == "cuda")
     obstacle = _obstacle(device, op, dtype, kernels) if asked else None
     if backend == "triton" and obstacle:
@@ -75,7 +77,7 @@ def _obstacle(device: torch.device, op: str, dtype: torch.dtype, kernels: bool) 
     """Why Triton kernels cannot run, None where they can."""
     if not kernels:
         return f"{op} has no Triton kernel in this version"
-    if find_spec("triton") is None:
+    if not _TRITON_IS_INSTALLED:
         return "triton is not installed (pip install triton)"
     if dtype == torch.float64:
         return "its kernels accumulate in float32 and an operand is float64"

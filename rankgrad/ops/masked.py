@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rankgrad._checks import InputError
-from rankgrad.ops._arguments import accumulate, check_mask, real_items
+from rankgrad.ops._arguments import accumulate, check_device, check_mask, real_items
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
 
@@ -118,6 +118,7 @@ def safe_reduce(values: Tensor, valid: Tensor | None = None, reduction: Reductio
     if valid is None:
         valid = torch.ones_like(values, dtype=torch.bool)
     check_mask(valid, values.shape, "valid")
+    check_device(valid, "valid", values, "values")
     values = values.masked_fill(~valid, 0.0)
     if reduction == "none":
         return values

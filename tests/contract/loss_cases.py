@@ -33,7 +33,7 @@ def probabilities(x: Tensor, labels: Tensor, mask: Tensor, **options: Any) -> Te
 
 
 def ordinal(x: Tensor, labels: Tensor, mask: Tensor, **options: Any) -> Tensor:
-    thresholds = torch.tensor([-0.5, 0.0, 0.7], device=x.device)
+    thresholds = torch.arange(3, device=x.device) * 0.6 - 0.5
     return losses.ordinal_loss(x, labels, mask, **{"reduction": "none", "thresholds": thresholds, **options})
 
 

@@ -55,7 +55,7 @@ def topics_cases(function: Callable[..., Tensor], **options: Any) -> list[Case]:
 def overlap(x: Tensor, labels: Tensor, mask: Tensor, **options: Any) -> Tensor:
     """The other ranking is another order of some of the items."""
     others = labels + x.to(torch.promote_types(x.dtype, torch.float32)) / 64
-    fits = mask.dtype == torch.bool and mask.shape == labels.shape
+    fits = mask.dtype == torch.bool and mask.shape == labels.shape and mask.device == labels.device
     return metrics.rank_biased_overlap(x, others, mask, mask & (labels != 1) if fits else None, **options)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.testing import assert_close
 
 from rankgrad import losses, metrics, ops
@@ -23,6 +24,14 @@ NOT_OF_A_LIST = {
     metrics.paired_t_test,
     metrics.randomization_test,
 }
+
+
+class NoNumbersFromTheHost(TorchFunctionMode):
+    """Refuses tensors made of Python's numbers."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func not in (torch.tensor, torch.as_tensor, Tensor.new_tensor), f"{func} copies {args[-1]}"
+        return func(*args, **(kwargs or {}))
 
 
 def value_and_grad(case: Any, x: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
@@ -162,10 +171,14 @@ def test_compiles_without_a_graph_break(static: Any) -> None:
 
 
 def test_helper_tensors_live_where_the_inputs_do_and_nothing_is_read_back(static: Any) -> None:
-    """A tensor left on the CPU, or a value read on the host, would fail on the meta device."""
+    """A tensor left on the CPU, or a value read on the host, would fail on the meta device.
+
+    Lists would be copied there, which waits for a GPU and which CUDA graphs refuse.
+    """
     inputs = static.inputs()
     expected = static.call(*inputs)
-    value = static.call(*(tensor.to("meta") for tensor in inputs))
+    with NoNumbersFromTheHost():
+        value = static.call(*(tensor.to("meta") for tensor in inputs))
     assert (value.device.type, value.shape, value.dtype) == ("meta", expected.shape, expected.dtype)
 
 
@@ -200,3 +213,13 @@ def test_shapes_and_types_are_checked(list_case: Any) -> None:
         list_case.call(x, labels, mask.float())
     with pytest.raises(TypeError, match=r"floating-point"):
         list_case.call(x.long(), labels, mask)
+
+
+def test_operands_on_two_devices_are_refused(list_case: Any) -> None:
+    x, labels, mask = list_case.inputs()
+    with pytest.raises(ValueError, match=r'expected on cpu, where .*, got it on meta; move it with \.to\("cpu"\)'):
+        list_case.call(x, labels, mask.to("meta"))
+    # The row of lcron_loss makes scores of its labels.
+    if "labels" in inspect.signature(list_case.covers).parameters and list_case.covers is not losses.lcron_loss:
+        with pytest.raises(ValueError, match=r'labels: expected on cpu, where .*\.to\("cpu"\)'):
+            list_case.call(x, labels.to("meta"), mask)

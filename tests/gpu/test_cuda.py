@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from rankgrad.data import CandidateList
 from rankgrad.data.collate import LateInteractionFeatures, ListBatch, ListCollate, PairFeatures, TextTokens
+from rankgrad.data.position_bias import examinations_by_em, examinations_by_interventions
 from rankgrad.losses import ApproxNDCG, InfoNCELoss, KLDistillLoss, MarginMSELoss, SoftmaxLoss
+from rankgrad.metrics import NDCG
 from rankgrad.models import ColBERT, CrossEncoder
 from rankgrad.ops import hard_rank, maxsim, soft_rank
 
@@ -54,6 +56,22 @@ def test_maxsim(layout: str) -> None:
         return maxsim(queries, documents, query_mask, document_mask, layout=layout)  # type: ignore[arg-type]
 
     assert_close(*on_both(scores, queries, documents, query_mask, document_mask))
+
+
+def test_examinations_from_clicks() -> None:
+    clicks, items = torch.rand(40, 3) > 0.4, torch.rand(40, 3).argsort(dim=1)
+    for learn in (examinations_by_em, examinations_by_interventions):
+        found = learn(clicks.cuda(), items.cuda())
+        assert found.device.type == "cuda"
+        torch.testing.assert_close(found.cpu(), learn(clicks, items))
+
+
+def test_judged_labels_may_lie_elsewhere() -> None:
+    scores, labels, judged = torch.rand(2, 4), torch.tensor([[1.0, 0, 2, 0]] * 2), torch.tensor([[2.0, 1, 1]] * 2)
+    metric = NDCG(k=3)
+    torch.testing.assert_close(
+        metric(scores.cuda(), labels.cuda(), judged=judged).cpu(), metric(scores, labels, judged=judged)
+    )
 
 
 def test_maxsim_packed() -> None:

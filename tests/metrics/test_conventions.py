@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 from itertools import permutations
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch.testing import assert_close
 from rankgrad import metrics
 from rankgrad._checks import InputError
 from rankgrad.metrics import _lists, _order
-from rankgrad.ops import hard_rank, soft_rank
+from rankgrad.ops import soft_rank
 
 SCORES = torch.tensor([0.5, 0.5, 0.9, 0.5])
 LABELS = torch.tensor([1, 0, 0, 2])
@@ -39,6 +40,8 @@ AVERAGED = [
     metrics.average_relevance_position,
 ]
 UNTIED = [metrics.expected_reciprocal_rank, metrics.binary_preference, metrics.inferred_average_precision]
+NO_AVERAGE = {"ExpectedReciprocalRank", "BinaryPreference", "InferredAveragePrecision", "InterpolatedPrecision"}
+TAKE_MORE = {"AlphaNDCG", "IntentAwareERR", "IntentAwarePrecision", "RankBiasedOverlap"}
 
 
 @settings(deadline=None, max_examples=20)
@@ -131,14 +134,24 @@ def test_scores_below_zero_rank_like_others_which_torchmetrics_average_precision
     assert float(retrieval.retrieval_average_precision(scores - 1, labels)) == 0
 
 
-def module_of(function: Callable[..., Tensor]) -> Any:
-    class Named(torch.nn.Module):
-        name = f"{getattr(function, 'func', function).__name__} {getattr(function, 'keywords', '')}"
+# The others take topics, or a second ranking in place of labels.
+TAKE_ONE_LABEL = [
+    kind
+    for kind in vars(metrics).values()
+    if isinstance(kind, type) and issubclass(kind, torch.nn.Module) and kind.__name__ not in TAKE_MORE
+]
 
-        def forward(self, *lists: Tensor, judged: Tensor | None = None, ranker: Any = None) -> Tensor:
-            return function(*lists, ranker=ranker or hard_rank)
 
-    return Named()
+def modules(ties: str) -> list[Any]:
+    """Every metric with this rule, of whole lists and cut where it can be; with "stable" those without a rule too."""
+    found = []
+    for kind in TAKE_ONE_LABEL:
+        options = signature(kind).parameters
+        if "ties" not in options and ties == "stable":
+            found.append(kind())
+        if "ties" in options and not (ties == "average" and kind.__name__ in NO_AVERAGE):
+            found += [kind(**cut, ties=ties) for cut in ([{}, {"k": 3}] if "k" in options else [{}])]
+    return found
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -146,21 +159,24 @@ def module_of(function: Callable[..., Tensor]) -> Any:
 def test_measured_together_and_in_runs_is_measured_alone(
     monkeypatch: pytest.MonkeyPatch, masked: bool, dtype: torch.dtype
 ) -> None:
-    scores, labels = torch.randint(-9, 9, (3, 4, 12)).to(dtype), torch.randint(-2, 4, (3, 4, 12))
+    scores, labels = torch.randint(-5, 5, (3, 4, 12)).to(dtype), torch.randint(-2, 4, (3, 4, 12))
     scores[0, 0, 0], scores[0, 1, 3], scores[1, 0, 4], scores[1, 1, 2] = -torch.inf, torch.inf, -0.0, torch.nan
-    mask = torch.rand(3, 4, 12) < 0.8 if masked else None
-    modules = [*(module_of(metric) for metric in [*AVERAGED, *UNTIED]), metrics.NDCG(4, ties="average")]
-    alone = {module.name: module(scores, labels, mask) for module in modules[:-1]}
-    monkeypatch.setattr(_lists, "_ITEMS", 30)
-    found = metrics.measure_lists(modules, scores, labels, mask)
-    assert_close(found.pop("nDCG@4"), metrics.ndcg(scores, labels, mask, k=4, ties="average"), equal_nan=True)
-    assert_close(found, alone, equal_nan=True)
-    assert_close({module.name: module(scores, labels, mask) for module in modules[:-1]}, alone, equal_nan=True)
-    if not masked:
-        order = torch.randperm(12)
-        ties = {"ties": "trec", "tie_order": order.expand(3, 4, -1)}
-        together = metrics.measure_lists([metrics.NDCG(4)], scores, labels, tie_order=ties["tie_order"])["nDCG@4"]
-        assert_close(together, metrics.ndcg(scores, labels, k=4, **ties), equal_nan=True)
+    mask, judged = torch.rand(3, 4, 12) < 0.8 if masked else None, torch.randint(-1, 4, (3, 4, 15))
+    tie_order = torch.randperm(12).expand(3, 4, -1)
+    for ties, order in (("stable", None), ("average", None), ("trec", tie_order)):
+        chosen, options = modules(ties), {"judged": judged, "tie_order": order}
+        alone = {module.name: module(scores, labels, mask, **options) for module in chosen}
+        with monkeypatch.context() as patched:
+            patched.setattr(_lists, "_ITEMS", 30)
+            assert_close(metrics.measure_lists(chosen, scores, labels, mask, **options), alone, equal_nan=True)
+            found = {module.name: module(scores, labels, mask, **options) for module in chosen}
+        assert_close(found, alone, equal_nan=True)
+
+
+def test_an_order_breaks_no_ties_of_those_to_whom_tied_items_are_equals() -> None:
+    chosen = [metrics.KendallTau(), metrics.Spearman(), metrics.OrderedPairAccuracy()]
+    found = metrics.measure_lists(chosen, torch.tensor([[1.0, 1.0]]), torch.tensor([[1, 0]]))
+    assert [float(value) for value in found.values()] == [0.0, 0.0, 0.0]
 
 
 def test_measuring_nothing_or_two_of_a_name() -> None:

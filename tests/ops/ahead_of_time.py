@@ -68,16 +68,21 @@ def source(launch: Launch) -> ASTSource:
         if isinstance(value, Tensor):
             signature[parameter.name] = _TYPES[value.dtype]
             attributes[(place,)] = [["tt.divisibility", 16]]
-        elif parameter.is_constexpr or value is None or (value == 1 and not parameter.do_not_specialize):
+        elif parameter.is_constexpr or value is None or (type(value) is int and value == 1 and _specialised(parameter)):
             signature[parameter.name] = "constexpr"
             constants[(place,)] = value
         elif isinstance(value, float):
+            # Whatever its value: triton takes none of a float's for a constant.
             signature[parameter.name] = "fp32"
         else:
             signature[parameter.name] = "i32" if -(2**31) <= value < 2**31 else "i64"
-            if value % 16 == 0 and not parameter.do_not_specialize:
+            if value % 16 == 0 and _specialised(parameter):
                 attributes[(place,)] = [["tt.divisibility", 16]]
     return ASTSource(launch.kernel, signature, constants, attributes)
+
+
+def _specialised(parameter: Any) -> bool:
+    return not parameter.do_not_specialize
 
 
 def compile_for(launch: Launch, target: str) -> dict[str, Any]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from subprocess import PIPE, Popen
+from typing import Any, TypeAlias
 
 import pytest
 
+Build: TypeAlias = Callable[[str, str], list[dict[str, Any]]]
 FOLDER = Path(__file__).parent
 # Shared memory a program may have, in bytes: CUDA C++ Programming Guide, technical specifications; AMD CDNA 3 ISA.
 SHARED = {"sm_80": 163 << 10, "sm_90": 227 << 10, "sm_100": 227 << 10, "gfx942": 64 << 10}
@@ -21,24 +23,36 @@ GATHERS = "_maxsim_backward_queries_kernel"
 FEW_BYTES = 64
 
 
-def built(script: str, target: str) -> list[dict[str, Any]]:
-    """What a script says of its kernels on a target, from a process that compiles instead of interpreting."""
+@pytest.fixture(scope="module")
+def built() -> Iterator[Build]:
+    """What a script says of its kernels on a target, from one process that compiles instead of interpreting."""
     pytest.importorskip("triton")
     variables = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     variables |= {"TRITON_DEFAULT_FP_FUSION": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, str(FOLDER / script), target]
-    done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    rows = json.loads(done.stdout)
-    for row in rows:
-        assert row["size"] > 0, row
-        assert row["shared"] <= SHARED[target], row
-        assert (row["spilled"] or 0) <= FEW_BYTES, row
-    return rows
+    command = [sys.executable, str(FOLDER / "build_on_request.py")]
+    with Popen(command, stdin=PIPE, stdout=PIPE, text=True, env=variables) as process:
+        requests, answers = process.stdin, process.stdout
+        assert requests is not None
+        assert answers is not None
+
+        def build(script: str, target: str) -> list[dict[str, Any]]:
+            print(script, target, file=requests, flush=True)
+            answer = answers.readline()
+            assert answer, f"the process that compiles ended with {process.wait()}"
+            rows = json.loads(answer)
+            assert isinstance(rows, list), rows["error"]
+            for row in rows:
+                assert row["size"] > 0, row
+                assert row["shared"] <= SHARED[target], row
+                assert (row["spilled"] or 0) <= FEW_BYTES, row
+            return rows
+
+        yield build
+        requests.close()
 
 
 @pytest.mark.parametrize("target", SHARED)
-def test_maxsim(target: str) -> None:
+def test_maxsim(built: Build, target: str) -> None:
     rows = built("maxsim_launches.py", target)
     assert {row["kernel"] for row in rows} == {
         "_maxsim_forward_kernel",
@@ -61,7 +75,7 @@ def test_maxsim(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", SHARED)
-def test_maxsim_quantised(target: str) -> None:
+def test_maxsim_quantised(built: Build, target: str) -> None:
     rows = built("maxsim_quantised_launches.py", target)
     assert {row["kernel"] for row in rows} == {"_maxsim_quantised_kernel"}
     for row in rows:
@@ -70,13 +84,13 @@ def test_maxsim_quantised(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", SHARED)
-def test_isotonic(target: str) -> None:
+def test_isotonic(built: Build, target: str) -> None:
     rows = built("isotonic_launches.py", target)
     assert {row["kernel"] for row in rows} == {"_isotonic_blocks_kernel", "_isotonic_block_sum_kernel"}
 
 
 @pytest.mark.parametrize("target", SHARED)
-def test_soft_rank(target: str) -> None:
+def test_soft_rank(built: Build, target: str) -> None:
     rows = built("soft_rank_launches.py", target)
     assert {row["kernel"] for row in rows} == {"_pairwise_rank_forward_kernel", "_pairwise_rank_backward_kernel"}
     for row in rows:
@@ -86,7 +100,7 @@ def test_soft_rank(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", SHARED)
-def test_laplace(target: str) -> None:
+def test_laplace(built: Build, target: str) -> None:
     rows = built("laplace_launches.py", target)
     assert {row["kernel"] for row in rows} == {
         "_laplace_rank_kernel",
@@ -103,7 +117,7 @@ def test_laplace(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", SHARED)
-def test_scans(target: str) -> None:
+def test_scans(built: Build, target: str) -> None:
     rows = built("scans_launches.py", target)
     assert {row["kernel"] for row in rows} == {
         "_reverse_logcumsumexp_forward_kernel",
@@ -112,7 +126,7 @@ def test_scans(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", SHARED)
-def test_relaxed_permutation(target: str) -> None:
+def test_relaxed_permutation(built: Build, target: str) -> None:
     rows = built("relaxed_permutation_launches.py", target)
     assert {row["kernel"] for row in rows} == {
         "_laplace_product_kernel",
@@ -122,7 +136,7 @@ def test_relaxed_permutation(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", SHARED)
-def test_sinkhorn(target: str) -> None:
+def test_sinkhorn(built: Build, target: str) -> None:
     rows = built("sinkhorn_launches.py", target)
     assert {row["kernel"] for row in rows} == {"_transport_product_kernel"}
     for row in rows:
@@ -132,7 +146,7 @@ def test_sinkhorn(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", SHARED)
-def test_sorting_network(target: str) -> None:
+def test_sorting_network(built: Build, target: str) -> None:
     rows = built("sorting_network_launches.py", target)
     assert {row["kernel"] for row in rows} == {
         "_network_wires_kernel",
@@ -147,7 +161,7 @@ def test_sorting_network(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", SHARED)
-def test_pairwise_loss(target: str) -> None:
+def test_pairwise_loss(built: Build, target: str) -> None:
     rows = built("pairwise_loss_launches.py", target)
     assert {row["kernel"] for row in rows} == {"_pairwise_loss_kernel"}
     for row in rows:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 import torch
 
 from rankgrad._checks import InputError
+from rankgrad.ops import _dispatch
 from rankgrad.ops._dispatch import resolve_backend
 
 CPU, META = torch.device("cpu"), torch.device("meta")
@@ -45,3 +47,17 @@ def test_exporting_takes_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(chosen) == {"reference"}
     monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
     assert resolve_backend("auto", CPU, op="op") == "reference"
+
+
+def test_triton_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler cannot trace the search, which would break the graph of every operator on a GPU."""
+
+    def searched(name: str) -> None:
+        raise AssertionError(f"searched for {name}")
+
+    monkeypatch.setattr(_dispatch, "find_spec", searched)
+    cuda = torch.device("cuda")
+    installed = find_spec("triton") is not None
+    assert resolve_backend("auto", cuda, op="op", kernels=True) == ("triton" if installed else "tiled")
+    chosen = torch.compile(lambda: resolve_backend("auto", cuda, op="op", kernels=True, compiles=True), fullgraph=True)
+    assert chosen() == ("triton" if installed else "tiled")

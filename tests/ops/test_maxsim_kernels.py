@@ -172,6 +172,8 @@ def test_gradients_repeat_bit_for_bit(maxima: str, backend: str) -> None:
 @pytest.mark.parametrize("triton", [True, False], ids=["triton", "cpu"])
 def test_operator_passes_torchs_checks(maxima: str, triton: bool) -> None:
     given = operands("all_pairs", (2, 3, 4, 5, 8), packed=(False, True))
+    if not triton:
+        given = {name: value.cpu() if isinstance(value, Tensor) else value for name, value in given.items()}
     options: dict[str, Any] = {"temperature": 0.0, "top_k": 1, **MAXIMA[maxima]}
     names = ("queries", "documents", "query_mask", "document_mask", "query_weights", "query_cu_seqlens")
     tensors = [given.get(name) for name in (*names, "document_cu_seqlens")]

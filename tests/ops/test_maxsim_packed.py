@@ -16,14 +16,15 @@ from rankgrad.ops import maxsim
 from rankgrad.ops.maxsim import cpu_blocks
 
 BACKENDS = ["auto", "triton", "reference"]
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 MAXIMA: list[dict[str, Any]] = [{}, {"temperature": 0.5}, {"top_k": 2}]
 
 
 def padded_and_packed(lengths: list[int], dim: int = 8) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(padded, mask, packed, offsets) of some texts."""
-    counts = torch.tensor(lengths, dtype=torch.int64)
-    padded = torch.randn(len(lengths), max([*lengths, 1]), dim)
-    mask = torch.arange(padded.shape[1]) < counts.unsqueeze(1)
+    counts = torch.tensor(lengths, dtype=torch.int64, device=DEVICE)
+    padded = torch.randn(len(lengths), max([*lengths, 1]), dim, device=DEVICE)
+    mask = torch.arange(padded.shape[1], device=DEVICE) < counts.unsqueeze(1)
     ends = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).to(torch.int32)
     return padded, mask, padded[mask], ends
 
@@ -37,8 +38,8 @@ def test_packed_documents(
 ) -> None:
     monkeypatch.setattr(cpu_blocks, "TILE_ELEMENTS", tile)
     documents, mask, packed, ends = padded_and_packed(lengths)
-    queries, weights = torch.randn(3, 4, 8), torch.rand(3, 4)
-    query_mask = torch.tensor([[True, True, False, True], [True] * 4, [False] * 4])
+    queries, weights = torch.randn(3, 4, 8, device=DEVICE), torch.rand(3, 4, device=DEVICE)
+    query_mask = torch.tensor([[True, True, False, True], [True] * 4, [False] * 4], device=DEVICE)
     for options in ({}, {"query_weights": weights, "reduction": "mean"}):
         options = {**options, **maxima}
         scores = maxsim(queries, packed, query_mask, document_cu_seqlens=ends, backend=backend, **options)
@@ -50,7 +51,8 @@ def test_packed_documents(
 @pytest.mark.parametrize("layout", ["all_pairs", "candidates", "pairs"])
 def test_packed_queries(layout: Any, maxima: dict[str, Any], backend: Any) -> None:
     queries, mask, packed, ends = padded_and_packed([3, 0, 5, 1])
-    documents = torch.randn({"all_pairs": (6, 7, 8), "candidates": (4, 6, 7, 8), "pairs": (4, 7, 8)}[layout])
+    shape = {"all_pairs": (6, 7, 8), "candidates": (4, 6, 7, 8), "pairs": (4, 7, 8)}[layout]
+    documents = torch.randn(shape, device=DEVICE)
     options = {"layout": layout, "reduction": "mean", "backend": backend, **maxima}
     scores = maxsim(packed, documents, query_cu_seqlens=ends, **options)
     assert_close(scores, maxsim(queries, documents, mask, **options))
@@ -61,7 +63,7 @@ def test_packed_queries(layout: Any, maxima: dict[str, Any], backend: Any) -> No
 def test_packed_candidates(backend: Any) -> None:
     """Two documents for each of three queries."""
     documents, mask, packed, ends = padded_and_packed([2, 0, 5, 3, 1, 4])
-    queries = torch.randn(3, 4, 8)
+    queries = torch.randn(3, 4, 8, device=DEVICE)
     scores = maxsim(queries, packed, document_cu_seqlens=ends, layout="candidates", backend=backend)
     expected = maxsim(queries, documents.unflatten(0, (3, 2)), None, mask.unflatten(0, (3, 2)), layout="candidates")
     assert_close(scores, expected)
@@ -69,18 +71,19 @@ def test_packed_candidates(backend: Any) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_no_documents(backend: Any) -> None:
-    nothing = torch.zeros(1, dtype=torch.int32)
-    scores = maxsim(torch.randn(2, 3, 4), torch.empty(0, 4), document_cu_seqlens=nothing, backend=backend)
+    nothing = torch.zeros(1, dtype=torch.int32, device=DEVICE)
+    queries, documents = torch.randn(2, 3, 4, device=DEVICE), torch.empty(0, 4, device=DEVICE)
+    scores = maxsim(queries, documents, document_cu_seqlens=nothing, backend=backend)
     assert scores.shape == (2, 0)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_gradient_is_that_of_padded_documents(backend: Any) -> None:
     documents, mask, packed, ends = padded_and_packed([3, 0, 5])
-    queries = torch.randn(2, 4, 8)
+    queries = torch.randn(2, 4, 8, device=DEVICE)
     documents.requires_grad_()
     packed.requires_grad_()
-    upstream = torch.tensor([[1.0, 0.0, -2.0], [0.5, 0.0, 3.0]])
+    upstream = torch.tensor([[1.0, 0.0, -2.0], [0.5, 0.0, 3.0]], device=DEVICE)
     (expected,) = torch.autograd.grad(maxsim(queries, documents, None, mask), documents, upstream)
     scores = maxsim(queries, packed, document_cu_seqlens=ends, backend=backend)
     (gradient,) = torch.autograd.grad(scores, packed, upstream)
@@ -90,12 +93,12 @@ def test_gradient_is_that_of_padded_documents(backend: Any) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_compiles_without_a_graph_break(backend: Any) -> None:
     _, _, packed, ends = padded_and_packed([3, 1, 7])
-    queries = torch.randn(2, 4, 8)
+    queries = torch.randn(2, 4, 8, device=DEVICE)
     compiled = torch.compile(maxsim, fullgraph=True, backend="eager")
     options: dict[str, Any] = {"document_cu_seqlens": ends, "backend": backend}
     expected = maxsim(queries, packed, **options)
     assert_close(compiled(queries, packed, **options), expected)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(DEVICE, dtype=torch.bfloat16):
         assert_close(compiled(queries, packed, **options), expected)
 
 

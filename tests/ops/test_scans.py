@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from rankgrad._checks import InputError
-from rankgrad.ops.scans import cpu, launch, library, recurrence, reverse_logcumsumexp, segment_sum
+from rankgrad.ops.scans import cpu, launch, library, recurrence, reference, reverse_logcumsumexp, segment_sum
 
 pytest.importorskip("triton")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -37,14 +37,14 @@ def value_and_gradient(x: Tensor, mask: Tensor | None, backend: Any) -> list[Ten
     upstream = torch.linspace(-9, 18, value.numel(), device=DEVICE).sin().to(value.dtype).view(value.shape)
     if mask is not None:
         upstream = upstream.masked_fill(~mask, NAN)
-    return [value.detach(), torch.autograd.grad(value, x, upstream)[0]]
+    return [value.detach().cpu(), torch.autograd.grad(value, x, upstream)[0].cpu()]
 
 
 @pytest.mark.parametrize("backend", ["auto", "reference", "triton"])
 def test_definition(backend: Any) -> None:
     x = [0.3, -1.0, 50.0, 0.25, -800.0]
     expected = [max(x[i:]) + math.log(sum(math.exp(later - max(x[i:])) for later in x[i:])) for i in range(len(x))]
-    assert_close(reverse_logcumsumexp(torch.tensor(x), backend=backend), torch.tensor(expected))
+    assert_close(reverse_logcumsumexp(torch.tensor(x).to(DEVICE), backend=backend).cpu(), torch.tensor(expected))
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -98,7 +98,7 @@ def test_long_lists_keep_their_digits() -> None:
 @pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 3)])
 @pytest.mark.parametrize("backend", ["auto", "reference", "triton"])
 def test_nothing_to_add(shape: tuple[int, ...], backend: Any) -> None:
-    x = torch.ones(shape, dtype=torch.bfloat16, requires_grad=True)
+    x = torch.ones(shape, dtype=torch.bfloat16, device=DEVICE, requires_grad=True)
     value = reverse_logcumsumexp(x, backend=backend)
     (gradient,) = torch.autograd.grad(value.sum(), x)
     assert (value.shape, value.dtype, gradient.dtype) == (shape, torch.float32, torch.bfloat16)
@@ -134,6 +134,28 @@ def test_segments_do_not_touch_each_other() -> None:
     )
     million = torch.full((1_000_000,), 0.1)
     assert float(segment_sum(million, torch.tensor([0, 1_000_000], dtype=torch.int32))) == pytest.approx(1e5, rel=1e-7)
+
+
+@pytest.mark.parametrize("sums", [library.segment_sum_op, reference.segment_sum], ids=["operator", "reference"])
+def test_rows_of_no_segment_count_for_nothing(sums: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Offsets on a device are not looked at."""
+    monkeypatch.setattr(library, "check_offsets", lambda *_: None)
+    x = torch.cat([torch.full((2, 3), NAN), torch.randn(9, 3), torch.full((4, 3), NAN)]).to(DEVICE).requires_grad_()
+    value = sums(x, (OFFSETS + 2).to(DEVICE))
+    expected = torch.stack([x[2 + start : 2 + end].sum(dim=0) for start, end in ((0, 2), (2, 2), (2, 9), (9, 9))])
+    assert_close(value, expected)
+    weights = torch.arange(12.0, device=DEVICE).view(4, 3)
+    gradient, expected_gradient = (torch.autograd.grad((y * weights).sum(), x)[0] for y in (value, expected))
+    assert_close(gradient, expected_gradient)
+
+
+def test_offsets_that_fall_or_leave_the_rows_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "check_offsets", lambda *_: None)
+    x = torch.arange(1.0, 6.0, device=DEVICE).requires_grad_()
+    value = segment_sum(x, torch.tensor([-3, 2, 1, 4, 900], dtype=torch.int32, device=DEVICE))
+    assert value.tolist() == [3.0, 0.0, 7.0, 5.0]
+    (gradient,) = torch.autograd.grad(value, x, torch.tensor([1.0, 2.0, 3.0, 4.0], device=DEVICE))
+    assert gradient.tolist() == [1.0, 1.0, 3.0, 3.0, 4.0]
 
 
 @pytest.mark.parametrize(
@@ -172,9 +194,9 @@ def test_what_does_not_fit_is_named(x: Tensor, offsets: Tensor, error: type[Exce
 @pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("triton", [True, False], ids=["triton", "cpu"])
 def test_operators_pass_torchs_checks(triton: bool) -> None:
-    x = torch.randn(3, 9, device=DEVICE).half().requires_grad_()
+    x = torch.randn(3, 9, device=DEVICE if triton else "cpu").half().requires_grad_()
     torch.library.opcheck(library.reverse_logcumsumexp_op, (x, triton))
-    torch.library.opcheck(library.segment_sum_op, (x.detach().T.requires_grad_(), OFFSETS.to(DEVICE)))
+    torch.library.opcheck(library.segment_sum_op, (x.detach().T.requires_grad_(), OFFSETS.to(x.device)))
 
 
 class Normalisers(torch.nn.Module):

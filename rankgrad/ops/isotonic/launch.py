@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rankgrad.ops._launch import on_device_of
+
 # A list is held in registers; longer ones would spill.
 LONGEST = 2048
 
@@ -20,7 +22,7 @@ def blocks(numerators: Tensor, weights: Tensor | None, *, logarithmic: bool) -> 
     result = torch.empty((2, lists, n), dtype=torch.int32, device=numerators.device)
     if lists and n:
         levels = (n - 1).bit_length()
-        kernel[(lists,)](
+        on_device_of(numerators, kernel, (lists,))(
             numerators.float().contiguous(),
             None if weights is None else weights.float().contiguous(),
             result,
@@ -44,7 +46,9 @@ def block_sum(x: Tensor, blocks: Tensor) -> Tensor:
     result = torch.empty((lists, n), dtype=torch.float32, device=x.device)
     if lists and n:
         block = 1 << (n - 1).bit_length()
-        kernel[(lists,)](x.float().contiguous(), blocks, result, lists, n, BLOCK=block, num_warps=_warps(block))
+        on_device_of(x, kernel, (lists,))(
+            x.float().contiguous(), blocks, result, lists, n, BLOCK=block, num_warps=_warps(block)
+        )
     return result
 
 

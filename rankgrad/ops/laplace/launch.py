@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rankgrad.ops import sorted_order
+from rankgrad.ops._launch import on_device_of
 from rankgrad.ops.laplace.lists import Scan, SortedLists, in_order, next_of, sorting_keys
 from rankgrad.ops.pairwise_rank.reference import bound
 
@@ -26,7 +27,7 @@ def ranks(values: Tensor, mask: Tensor | None, temperature: float) -> tuple[Tens
     values = rows(values)
     found = torch.empty_like(values, dtype=torch.float32, memory_format=torch.contiguous_format)
     order = torch.empty_like(found, dtype=torch.int32)
-    kernel[(len(values),)](
+    on_device_of(values, kernel, (len(values),))(
         values,
         flags(mask),
         found,
@@ -48,7 +49,7 @@ def ranks_gradient(values: Tensor, mask: Tensor | None, temperature: float, orde
     kernel: Any = kernels._laplace_rank_backward_kernel
     values = rows(values)
     result = torch.empty_like(values, memory_format=torch.contiguous_format)
-    kernel[(len(values),)](
+    on_device_of(values, kernel, (len(values),))(
         values,
         flags(mask),
         order,
@@ -92,7 +93,9 @@ def scanner(lists: SortedLists) -> Scan:
         operands = (distances, above.contiguous(), below.contiguous(), found, through, carries, count, n, chunks)
 
         def launch(part: Any) -> None:
-            kernel[(2 * count * chunks,)](*operands, PART=part.value, CHUNK=size, num_warps=warps(size))
+            on_device_of(distances, kernel, (2 * count * chunks,))(
+                *operands, PART=part.value, CHUNK=size, num_warps=warps(size)
+            )
 
         if chunks == 1:
             launch(kernels.ALONE)
@@ -123,7 +126,9 @@ def chain_chunks(through: Tensor, carries: Tensor) -> None:
     kernel: Any = kernels._laplace_carry_kernel
     chunks = carries.shape[-1]
     block = min(_CARRIES, _power_of_two(chunks))
-    kernel[(carries.shape[0] * carries.shape[1],)](through, carries, chunks, BLOCK=block, num_warps=warps(block))
+    on_device_of(carries, kernel, (carries.shape[0] * carries.shape[1],))(
+        through, carries, chunks, BLOCK=block, num_warps=warps(block)
+    )
 
 
 def _sizes(n: int) -> dict[str, int]:

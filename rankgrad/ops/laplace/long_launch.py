@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rankgrad.ops._launch import on_device_of
 from rankgrad.ops.laplace import launch
 from rankgrad.ops.laplace.lists import sorting_keys
 from rankgrad.ops.pairwise_rank.reference import bound
@@ -27,9 +28,9 @@ def ranks(values: Tensor, mask: Tensor | None, temperature: float) -> tuple[Tens
     numbers = (values.stride(0), count, n, chunks, math.log2(math.e) / temperature, bound(torch.float32))
     options = {"MASKED": mask is not None, "CHUNK": size, "num_warps": launch.warps(size)}
     kernel: Any = long_kernels._laplace_long_rank_kernel
-    kernel[(count * chunks,)](*operands, *numbers, PART=long_kernels.FIRST.value, **options)
+    on_device_of(values, kernel, (count * chunks,))(*operands, *numbers, PART=long_kernels.FIRST.value, **options)
     launch.chain_chunks(through, carries)
-    kernel[(count * chunks,)](*operands, *numbers, PART=long_kernels.RESULT.value, **options)
+    on_device_of(values, kernel, (count * chunks,))(*operands, *numbers, PART=long_kernels.RESULT.value, **options)
     return found, order
 
 
@@ -47,12 +48,16 @@ def ranks_gradient(values: Tensor, mask: Tensor | None, temperature: float, orde
     options = {"MASKED": mask is not None, "CHUNK": size, "num_warps": launch.warps(size)}
     first: Any = long_kernels._laplace_long_rank_kernel
     # Of the first launch's results only the ends are asked for.
-    first[(count * chunks,)](*sorted_lists, ends[0], *ends[:2], *numbers, PART=long_kernels.FIRST.value, **options)
+    on_device_of(values, first, (count * chunks,))(
+        *sorted_lists, ends[0], *ends[:2], *numbers, PART=long_kernels.FIRST.value, **options
+    )
     launch.chain_chunks(*ends[:2])
     second: Any = long_kernels._laplace_long_rank_backward_kernel
     operands = (*sorted_lists, upstream.float().contiguous(), result, *ends)
     for part in (long_kernels.SECOND, long_kernels.RESULT):
-        second[(count * chunks,)](*operands, *numbers, 0.5 / temperature, PART=part.value, **options)
+        on_device_of(values, second, (count * chunks,))(
+            *operands, *numbers, 0.5 / temperature, PART=part.value, **options
+        )
         if part is long_kernels.SECOND:
             launch.chain_chunks(*ends[2:])
     return result

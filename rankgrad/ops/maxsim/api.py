@@ -13,7 +13,7 @@ from rankgrad.ops._dispatch import Backend, resolve_backend
 from rankgrad.ops.maxsim import library, reference
 from rankgrad.ops.maxsim.cpu_small import is_small, small_scores
 from rankgrad.ops.maxsim.operands import Layout, check_operands, problem_of
-from rankgrad.ops.maxsim.problem import check_offsets, owners
+from rankgrad.ops.maxsim.problem import check_offsets, owned, owners
 
 
 def maxsim(
@@ -59,10 +59,11 @@ def maxsim(
             ``"pairs"`` query i with document i.
         query_cu_seqlens: query i owns rows ``query_cu_seqlens[i]:query_cu_seqlens[i + 1]`` of packed queries.
         document_cu_seqlens: the same for packed documents; with ``"candidates"`` those of the first query come first,
-            as many for each query. Offsets are checked on a CPU; on another device a document whose offsets leave the
-            buffer scores NaN, since a check would wait for the device.
-        max_query_tokens: an upper bound of the tokens of a packed query; None takes the number of rows. A tight bound
-            saves work on CUDA. Tokens of a query beyond it are not counted.
+            as many for each query. Offsets go from 0 to the number of rows, which is checked on a CPU; elsewhere a
+            check would wait for the device: rows that no query or document owns count for nothing and have zero
+            gradient, and on CUDA a document whose offsets leave the buffer scores NaN.
+        max_query_tokens: an upper bound of the tokens of a packed query, at least 1; None takes the number of rows. A
+            tight bound saves work on CUDA. Checked where offsets are; elsewhere tokens beyond it may be left out.
         query_weights: a factor for each query token, such as an inverse document frequency.
         reduction: ``"sum"`` or ``"mean"`` over a query's real tokens.
         temperature: softness of the maximum, in units of a similarity; None = the hard maximum.
@@ -106,7 +107,15 @@ def maxsim(
         # It passes every check below, and these would take as long as a tenth of its product.
         return small_scores(queries, documents)
     check_operands(
-        queries, documents, query_mask, document_mask, query_weights, query_cu_seqlens, document_cu_seqlens, layout
+        queries,
+        documents,
+        query_mask,
+        document_mask,
+        query_weights,
+        query_cu_seqlens,
+        document_cu_seqlens,
+        max_query_tokens,
+        layout,
     )
     soft, k = _maximum(temperature, top_k)
     if reduction not in ("sum", "mean"):
@@ -123,7 +132,9 @@ def maxsim(
     operands = (queries, documents, query_mask, document_mask, query_weights, query_cu_seqlens, document_cu_seqlens)
     with full_precision(queries.device):
         if path == "reference":
-            sums = _by_definition(*operands, layout=layout, temperature=soft, top_k=k)
+            sums = _by_definition(
+                *operands, layout=layout, max_query_tokens=max_query_tokens, temperature=soft, top_k=k
+            )
         else:
             problem = problem_of(
                 *operands,
@@ -159,7 +170,8 @@ def _token_counts(queries: Tensor, mask: Tensor | None, offsets: Tensor | None) 
     if mask is None:
         return offsets.diff()
     counts = torch.zeros(offsets.shape[0] - 1, dtype=torch.long, device=mask.device)
-    return counts.index_add(0, owners(offsets, 0, mask.shape[0], mask.device), mask.long())
+    real = mask & owned(offsets, mask.shape[0])
+    return counts.index_add(0, owners(offsets, 0, mask.shape[0], mask.device), real.long())
 
 
 def _by_definition(
@@ -172,12 +184,13 @@ def _by_definition(
     document_cu_seqlens: Tensor | None,
     *,
     layout: Layout,
+    max_query_tokens: int | None,
     temperature: float,
     top_k: int,
 ) -> Tensor:
     """The reference on operands of every layout: sums ``[Q, N]``."""
     if not torch.compiler.is_compiling():
-        check_offsets(query_cu_seqlens, queries.shape[0], "query_cu_seqlens")
+        check_offsets(query_cu_seqlens, queries.shape[0], "query_cu_seqlens", max_query_tokens)
         check_offsets(document_cu_seqlens, documents.shape[0], "document_cu_seqlens")
     dtype = accumulation_dtype(queries=queries, documents=documents)
     queries, documents = queries.to(dtype), documents.to(dtype)
@@ -195,7 +208,8 @@ def _by_definition(
     # A packed query is the sum of queries of one token.
     owner = owners(query_cu_seqlens, 0, queries.shape[0], queries.device).long()
     weights = None if query_weights is None else query_weights.unsqueeze(1)
-    mask = None if query_mask is None else query_mask.unsqueeze(1)
+    mine = owned(query_cu_seqlens, queries.shape[0])
+    mask = (mine if query_mask is None else mine & query_mask).unsqueeze(1)
     parts = reference.scores(
         queries.unsqueeze(1), documents, mask, document_mask, weights, document_cu_seqlens,
         query_of_row=owner if layout != "all_pairs" else None, **options,

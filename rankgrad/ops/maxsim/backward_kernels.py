@@ -35,6 +35,7 @@ def _maxsim_backward_documents_kernel(
     tile_document_ptr,  # [tiles] int32: whose each tile of packed documents is, -1 = nobody's
     tile_first_ptr,  # [tiles] int32: its first place in the document
     gradients_ptr,  # [query_count, candidates] float32
+    back_ptr,  # [] float32: what the gradients were divided by
     row_query_ptr,  # [query_rows] int32
     scale_ptr,  # [query_rows] float32
     residual_ptr,  # [top_k, candidates, query_rows]
@@ -55,6 +56,7 @@ def _maxsim_backward_documents_kernel(
     PACKED_DOCUMENTS: tl.constexpr,
     MASKED_DOCUMENTS: tl.constexpr,
     SCALED: tl.constexpr,
+    BACK: tl.constexpr,
     SOFT: tl.constexpr,
     ROWS: tl.constexpr,
     TOKENS: tl.constexpr,
@@ -98,6 +100,7 @@ def _maxsim_backward_documents_kernel(
         if SOFT:
             value = tl.load(residual_rows, mask=real, other=NEVER)
             real = value != NEVER
+            gradient = tl.where(real, gradient, 0.0)
             products = similarities(
                 tokens, documents_ptr, document_row, present, stride_document,
                 queries_ptr, rows, real, stride_query,
@@ -117,6 +120,8 @@ def _maxsim_backward_documents_kernel(
             real = counted > 0
         near = load_rows(queries_ptr, rows, part, real, stride_query, dim, EVEN, COMPUTE)
         total = tl.dot(share.to(COMPUTE), near, total, input_precision=PRECISION)
+    if BACK:
+        total = total * tl.load(back_ptr)
     target = grad_documents_ptr + document_row[:, None] * dim + part[None, :]
     owned = (places < length)[:, None] & (part < dim)[None, :]
     tl.store(target, tl.where(present[:, None], total, 0.0), mask=owned)
@@ -178,7 +183,11 @@ def _maxsim_backward_queries_kernel(
         for turn in range(top_k):
             place = tl.load(residual_rows + turn * step, mask=asked, other=-1)
             won = place >= 0
-            winner = documents_ptr + (start + place)[:, None] * stride_document + part[None, :]
+            document_row = start + place
+            if PACKED_DOCUMENTS:
+                # A row that falling offsets give to two queries has the places of one and the documents of the other.
+                won = won & (document_row >= 0) & (document_row < document_rows)
+            winner = documents_ptr + document_row[:, None] * stride_document + part[None, :]
             tokens = tl.load(winner, mask=won[:, None] & inside[None, :], other=0.0).to(tl.float32)
             total += tl.where(won, gradient, 0.0)[:, None] * tokens
     received = tl.sum(tl.reshape(total, [ROWS, DOCUMENTS, DIMS]), 1)
@@ -256,6 +265,7 @@ def _maxsim_soft_backward_queries_kernel(
         gradient = upstream(gradients_ptr, row_query_ptr, scale_ptr, rows, real, candidates, candidate, SCALED)
         value = tl.load(residual_ptr + candidate * step + rows, mask=real, other=NEVER)
         counts = value != NEVER
+        gradient = tl.where(counts, gradient, 0.0)
         for first in range(0, length, TOKENS):
             _, document_row, present = document_tokens(
                 document_mask_ptr, start, length, first, TOKENS, MASKED_DOCUMENTS

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from rankgrad.ops._arguments import as_bytes, as_rows
+from rankgrad.ops._launch import on_device_of
+from rankgrad.ops.maxsim.half_range import within_half
 from rankgrad.ops.maxsim.problem import Problem
 from rankgrad.ops.maxsim.tiles import Tiles, check_width, documents_tiles, forward_tiles, queries_tiles
 
@@ -26,11 +28,14 @@ def forward(problem: Problem, *, keep: bool) -> tuple[Tensor, Tensor]:
     chunks = max(1, -(-problem.query_tokens // tiles.slots))
     sums = queries.new_empty((chunks, problem.query_count, problem.candidates), dtype=torch.float32)
     residual = queries.new_empty(problem.residual_shape if keep else 0, dtype=problem.residual_dtype)
+    if keep and problem.query_offsets is not None:
+        # Rows that offsets leave to nobody belong to no program, and the backward pass meets them.
+        residual.fill_(-float("inf") if problem.temperature else -1)
     programs = -(-problem.query_count // tiles.queries) * chunks * problem.candidates
     if programs:
         check_width(dim)
         weights = problem.query_weights
-        kernel[(programs,)](
+        on_device_of(queries, kernel, (programs,))(
             queries,
             documents,
             as_bytes(problem.query_mask),
@@ -70,12 +75,15 @@ def backward(
     """Gradients of the queries, the documents and the query weights, those asked for."""
     gradients = gradients.float().contiguous()
     rows = (problem.row_query(), problem.row_scale())
+    scaled, back = gradients, None
+    if _compute(problem) == torch.float16 and gradients.numel() and rows[0].shape[0]:
+        scaled, back = within_half(gradients, *rows)
     grad_queries = grad_documents = grad_weights = None
     if documents:
-        grad_documents = _documents(problem, gradients, residual, *rows)
+        grad_documents = _documents(problem, scaled, back, residual, *rows)
     if problem.temperature:
         if queries:
-            grad_queries = _soft_queries(problem, gradients, residual, *rows)
+            grad_queries = _soft_queries(problem, scaled, back, residual, *rows)
         if weights:
             # The soft maxima are at hand; a row without any has -inf, and no say.
             values = residual[0].masked_fill(residual[0].isneginf(), 0.0)
@@ -86,7 +94,12 @@ def backward(
 
 
 def _documents(
-    problem: Problem, gradients: Tensor, residual: Tensor, row_query: Tensor, row_scale: Tensor | None
+    problem: Problem,
+    gradients: Tensor,
+    back: Tensor | None,
+    residual: Tensor,
+    row_query: Tensor,
+    row_scale: Tensor | None,
 ) -> Tensor:
     from rankgrad.ops.maxsim import backward_kernels
 
@@ -101,7 +114,7 @@ def _documents(
     count = problem.document_count * each if tile_document is None else tile_document.shape[0]
     if not count or not documents.shape[0]:
         return result
-    kernel[(count, -(-dim // tiles.dims))](
+    on_device_of(queries, kernel, (count, -(-dim // tiles.dims)))(
         queries,
         documents,
         as_bytes(problem.document_mask),
@@ -110,6 +123,7 @@ def _documents(
         tile_document,
         tile_first,
         gradients,
+        back,
         row_query,
         row_scale,
         residual,
@@ -126,6 +140,7 @@ def _documents(
         problem.top_k,
         problem.temperature or 1.0,
         SCALED=row_scale is not None,
+        BACK=back is not None,
         SOFT=problem.temperature > 0,
         ROWS=tiles.rows,
         **_layout(problem),
@@ -153,7 +168,7 @@ def _hard_queries(
     result = torch.empty_like(queries, memory_format=torch.contiguous_format)
     by_part = queries.new_empty((parts, rows), dtype=torch.float32) if weights else None
     if rows:
-        kernel[(-(-rows // _GATHERED_ROWS), parts)](
+        on_device_of(queries, kernel, (-(-rows // _GATHERED_ROWS), parts))(
             queries,
             documents,
             problem.document_offsets,
@@ -184,7 +199,12 @@ def _hard_queries(
 
 
 def _soft_queries(
-    problem: Problem, gradients: Tensor, residual: Tensor, row_query: Tensor, row_scale: Tensor | None
+    problem: Problem,
+    gradients: Tensor,
+    back: Tensor | None,
+    residual: Tensor,
+    row_query: Tensor,
+    row_scale: Tensor | None,
 ) -> Tensor:
     from rankgrad.ops.maxsim import backward_kernels
 
@@ -199,7 +219,7 @@ def _soft_queries(
     splits = max(1, min(problem.candidates, _FEWEST_PROGRAMS // max(row_tiles * parts, 1)))
     partial = queries.new_zeros((splits, rows, dim), dtype=torch.float32)
     if row_tiles and problem.candidates:
-        kernel[(row_tiles, parts, splits)](
+        on_device_of(queries, kernel, (row_tiles, parts, splits))(
             queries,
             documents,
             as_bytes(problem.document_mask),
@@ -226,7 +246,8 @@ def _soft_queries(
             **_layout(problem),
             **_widths(problem, tiles),
         )
-    return partial.sum(dim=0).to(queries.dtype)
+    total = partial.sum(dim=0)
+    return (total if back is None else total * back).to(queries.dtype)
 
 
 def _document_tiles(problem: Problem, tokens: int) -> tuple[Tensor | None, Tensor | None, int]:
@@ -236,7 +257,8 @@ def _document_tiles(problem: Problem, tokens: int) -> tuple[Tensor | None, Tenso
         return None, None, -(-problem.document_tokens // tokens)
     # The number of tiles is on the device; this bound is not.
     most = problem.documents.shape[0] // tokens + problem.document_count
-    ends = ((offsets.diff() + tokens - 1) // tokens).cumsum(0)
+    # Offsets that fall would number tiles from below 0.
+    ends = ((offsets.diff().clamp(0, problem.documents.shape[0]) + tokens - 1) // tokens).cumsum(0)
     places = torch.arange(most, device=offsets.device)
     document = torch.searchsorted(ends, places, right=True)
     before = torch.nn.functional.pad(ends, (1, 0))[document]

@@ -57,7 +57,7 @@ def maxsim_op(
 
 def compute(problem: Problem, *, keep: bool, triton: bool) -> tuple[Tensor, Tensor]:
     """What the operator computes, without torch's machinery around it."""
-    check_offsets(problem.query_offsets, problem.queries.shape[0], "query_cu_seqlens")
+    check_offsets(problem.query_offsets, problem.queries.shape[0], "query_cu_seqlens", problem.query_tokens)
     check_offsets(problem.document_offsets, problem.documents.shape[0], "document_cu_seqlens")
     return (launch if triton else cpu).forward(problem, keep=keep)
 

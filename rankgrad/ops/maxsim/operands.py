@@ -27,6 +27,7 @@ def check_operands(
     query_weights: Tensor | None,
     query_cu_seqlens: Tensor | None,
     document_cu_seqlens: Tensor | None,
+    max_query_tokens: int | None,
     layout: str,
 ) -> None:
     """Refuse what does not fit, naming it.
@@ -38,10 +39,12 @@ def check_operands(
     if layout not in _DOCUMENT_AXES:
         raise InputError(f'layout: expected "all_pairs", "candidates" or "pairs", got {layout!r}')
     accumulation_dtype(queries=queries, documents=documents)
+    if max_query_tokens is not None and max_query_tokens < 1:
+        raise InputError(f"max_query_tokens: expected at least 1, got {max_query_tokens}; None knows no bound")
     _check_queries(queries, query_mask, query_weights, query_cu_seqlens)
     dim = queries.shape[-1]
     if document_cu_seqlens is not None:
-        _check_offsets(document_cu_seqlens, "document_cu_seqlens", "documents")
+        _check_offsets(document_cu_seqlens, documents, "document_cu_seqlens", "documents")
         if documents.dim() != 2 or documents.shape[-1] != dim:
             raise InputError(
                 f"documents: packed by document_cu_seqlens, expected [total_tokens, {dim}] "
@@ -118,8 +121,8 @@ def problem_of(
         _flat(query_mask),
         _flat(document_mask),
         _flat(query_weights),
-        query_cu_seqlens,
-        document_cu_seqlens,
+        _offsets(query_cu_seqlens),
+        _offsets(document_cu_seqlens),
         query_count,
         query_tokens,
         candidates,
@@ -133,7 +136,7 @@ def problem_of(
 
 def _check_queries(queries: Tensor, mask: Tensor | None, weights: Tensor | None, offsets: Tensor | None) -> None:
     if offsets is not None:
-        _check_offsets(offsets, "query_cu_seqlens", "queries")
+        _check_offsets(offsets, queries, "query_cu_seqlens", "queries")
         if queries.dim() != 2:
             raise InputError(
                 f"queries: packed by query_cu_seqlens, expected [total_tokens, dim], got {list(queries.shape)}"
@@ -151,12 +154,19 @@ def _check_queries(queries: Tensor, mask: Tensor | None, weights: Tensor | None,
             raise InputError(f"query_weights: expected {list(queries.shape[:-1])}, got {list(weights.shape)}")
 
 
-def _check_offsets(offsets: Tensor, name: str, what: str) -> None:
+def _check_offsets(offsets: Tensor, packed: Tensor, name: str, what: str) -> None:
     if offsets.dtype not in (torch.int32, torch.int64):
         raise TypeError(f"{name}: expected int32, got {offsets.dtype}; convert it with .int()")
     if offsets.dim() != 1 or offsets.shape[0] == 0:
         raise InputError(f"{name}: expected [{what} + 1], got {list(offsets.shape)}")
+    if offsets.shape[0] == 1 and packed.shape[0]:
+        raise InputError(f"{name}: expected [{what} + 1], got [1], no {what}, for {packed.shape[0]} rows of {what}")
 
 
 def _flat(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.reshape(-1)
+
+
+def _offsets(offsets: Tensor | None) -> Tensor | None:
+    """Offsets as kernels read them, one after another."""
+    return None if offsets is None else offsets.contiguous()

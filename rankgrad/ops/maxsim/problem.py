@@ -64,32 +64,55 @@ class Problem(NamedTuple):
         return self.dtype if self.temperature else torch.int32
 
     def row_scale(self) -> Tensor | None:
-        """Each query row's factor ``[query_rows]``: its weight, 0 where masked; None when all are 1."""
+        """Each query row's factor ``[query_rows]``: its weight, 0 where masked or nobody's; None when all are 1."""
         if self.query_weights is None:
-            return None if self.query_mask is None else self.query_mask.to(self.dtype)
-        weights = self.query_weights.to(self.dtype)
+            return None if self.query_mask is None else self.query_mask.to(self.dtype).contiguous()
+        weights = self.query_weights.to(self.dtype).contiguous()
+        if self.query_offsets is not None:
+            weights = weights.masked_fill(~owned(self.query_offsets, weights.shape[0]), 0.0)
         return weights if self.query_mask is None else weights.masked_fill(~self.query_mask, 0.0)
 
     def row_query(self) -> Tensor:
-        """The query of each query row, int32 ``[query_rows]``."""
+        """The query of each query row, int32 ``[query_rows]``; of a row that is nobody's, the nearest."""
         return owners(self.query_offsets, self.query_tokens, self.queries.shape[0], self.queries.device)
 
 
 def owners(offsets: Tensor | None, tokens: int, rows: int, device: torch.device) -> Tensor:
     """Whose each row is, int32 ``[rows]``: by offsets, or ``tokens`` rows each.
 
+    Rows before the first offset count as the first owner's and rows from the last offset on as the last one's: an index
+    that fits whatever the offsets, which on a device are not looked at. :func:`owned` tells such rows.
+
     Example:
-        >>> owners(torch.tensor([0, 1, 1, 3]), 0, 3, torch.device("cpu"))
-        tensor([0, 2, 2], dtype=torch.int32)
+        >>> owners(torch.tensor([0, 1, 1, 3]), 0, 4, torch.device("cpu"))
+        tensor([0, 2, 2, 2], dtype=torch.int32)
     """
     places = torch.arange(rows, device=device, dtype=torch.int32)
     if offsets is None:
         return places // max(tokens, 1)
-    return torch.searchsorted(offsets[1:].contiguous(), places.to(offsets.dtype), right=True, out_int32=True)
+    found = torch.searchsorted(offsets[1:].contiguous(), places.to(offsets.dtype), right=True, out_int32=True)
+    return found.clamp(max=offsets.shape[0] - 2)
 
 
-def check_offsets(offsets: Tensor | None, rows: int, name: str) -> None:
+def owned(offsets: Tensor, rows: int) -> Tensor:
+    """Which rows the offsets give to someone, bool ``[rows]``.
+
+    Example:
+        >>> owned(torch.tensor([1, 1, 3]), 4)
+        tensor([False,  True,  True, False])
+    """
+    places = torch.arange(rows, device=offsets.device)
+    return (places >= offsets[0]) & (places < offsets[-1])
+
+
+def check_offsets(offsets: Tensor | None, rows: int, name: str, longest: int | None = None) -> None:
     """Refuse offsets that do not cut the rows into consecutive parts. Reads values, so only of a CPU tensor.
+
+    Args:
+        offsets: where each part begins, and the end of the last.
+        rows: how many there are.
+        name: of the offsets.
+        longest: what ``max_query_tokens`` says that no part is longer than; None = nothing.
 
     Example:
         >>> check_offsets(torch.tensor([0, 3, 2]), 2, "document_cu_seqlens")
@@ -107,3 +130,8 @@ def check_offsets(offsets: Tensor | None, rows: int, name: str) -> None:
     for place, (before, after) in enumerate(pairwise(values), 1):
         if after < before:
             raise InputError(f"{name}: expected to never fall, got {before} then {after} at place {place}")
+        if longest is not None and after - before > longest:
+            raise InputError(
+                f"max_query_tokens: expected at least the tokens of every query, got {longest} where query {place - 1} "
+                f"has {after - before}; None knows no bound"
+            )

@@ -83,7 +83,7 @@ def maxsim_quantised(
         tensor([[1.6600]])
     """
     stand_in = queries.new_empty(1).expand(check_tokens(documents))
-    check_operands(queries, stand_in, query_mask, document_mask, query_weights, None, document_cu_seqlens, layout)
+    check_operands(queries, stand_in, query_mask, document_mask, query_weights, None, document_cu_seqlens, None, layout)
     _check_inference(queries, documents, query_weights)
     if reduction not in ("sum", "mean"):
         raise InputError(f'reduction: expected "sum" or "mean", got {reduction!r}')

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rankgrad.ops._arguments import as_bytes, as_rows
+from rankgrad.ops._launch import on_device_of
 from rankgrad.ops.maxsim.quantised_problem import QuantisedProblem
 from rankgrad.ops.maxsim.tiles import Tiles, forward_tiles
 
@@ -25,7 +26,7 @@ def scores(problem: QuantisedProblem) -> Tensor:
     centroids = None if problem.centroids is None else as_rows(problem.centroids)
     buckets = None if problem.bucket_weights is None else _by_packed_code(problem.bucket_weights)
     if programs:
-        _maxsim_quantised_kernel[(programs,)](
+        on_device_of(queries, _maxsim_quantised_kernel, (programs,))(
             queries,
             codes,
             None if problem.scales is None else problem.scales.contiguous(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rankgrad.ops.maxsim.problem import owners
+from rankgrad.ops.maxsim.problem import owned, owners
 
 NO_TOKEN = float("-inf")
 
@@ -42,9 +42,9 @@ def scores(
     else:
         # Contents of masked tokens would reach the documents' gradient as 0 * NaN.
         queries = queries.masked_fill(~query_mask.unsqueeze(-1), 0.0)
-    if document_mask is not None:
-        documents = documents.masked_fill(~document_mask.unsqueeze(-1), 0.0)
     if document_offsets is None:
+        if document_mask is not None:
+            documents = documents.masked_fill(~document_mask.unsqueeze(-1), 0.0)
         if documents.dim() == 4 and query_of_row is not None:
             documents = documents[query_of_row]
             document_mask = None if document_mask is None else document_mask[query_of_row]
@@ -95,10 +95,12 @@ def _packed(
     queries: Tensor, documents: Tensor, mask: Tensor | None, offsets: Tensor, temperature: float, top_k: int
 ) -> tuple[Tensor, Tensor]:
     """Values ``[Q, Lq, N]`` and which documents are empty ``[1, N]``: reductions over the rows of each document."""
-    similarities = queries @ documents.T
+    real = owned(offsets, documents.shape[0])
+    if mask is not None:
+        real = real & mask
+    similarities = queries @ documents.masked_fill(~real.unsqueeze(-1), 0.0).T
     owner = owners(offsets, 0, documents.shape[0], documents.device).long()
     count = offsets.shape[0] - 1
-    real = torch.ones_like(owner, dtype=torch.bool) if mask is None else mask
     tokens = torch.zeros(count, dtype=torch.long, device=owner.device).index_add(0, owner, real.long())
     similarities = similarities.masked_fill(~real, NO_TOKEN)
     owner_of = owner.expand(similarities.shape)
@@ -113,7 +115,8 @@ def _packed(
     # Highest first and then, stably, by document: the first ``top_k`` of each document lead its part.
     order = similarities.detach().argsort(dim=-1, descending=True, stable=True)
     order = order.gather(-1, owner[order].argsort(dim=-1, stable=True))
-    place = torch.arange(documents.shape[0], device=owner.device) - offsets[:-1].long()[owner]
+    first = torch.searchsorted(owner, torch.arange(count, device=owner.device))
+    place = torch.arange(documents.shape[0], device=owner.device) - first[owner]
     counted = place < tokens.clamp(max=top_k)[owner]
     highest = similarities.gather(-1, order).masked_fill(~counted, 0.0)
     sums = torch.zeros_like(empty).scatter_add(-1, owner_of, highest)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rankgrad.ops._launch import on_device_of
 from rankgrad.ops.pairwise_loss.ordered import finish, sort
 from rankgrad.ops.pairwise_loss.reference import PairOptions, place_weights
 
@@ -34,7 +35,7 @@ def losses(
         each, item_tiles = _TILE_ELEMENTS // side**2, -(-items // side)
         places = bool(options.swap or options.gap)
         discounts, gaps = _places(items, options, scores) if places else (None, None)
-        kernel[(-(-count // each) * item_tiles,)](
+        on_device_of(scores, kernel, (-(-count // each) * item_tiles,))(
             lists.scores.contiguous(),
             lists.keys.contiguous(),
             None if lists.weights is None else lists.weights.contiguous(),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rankgrad.ops._arguments import as_bytes, as_rows
+from rankgrad.ops._launch import on_device_of
 from rankgrad.ops.pairwise_rank.reference import bound
 
 _TILE_ELEMENTS = 1 << 12
@@ -34,7 +35,7 @@ def forward(values: Tensor, mask: Tensor | None, temperature: float) -> Tensor:
     ranks = torch.empty_like(values, dtype=torch.float32, memory_format=torch.contiguous_format)
     if values.numel():
         programs, sizes, constants = _sizes(values, mask)
-        kernel[(programs,)](
+        on_device_of(values, kernel, (programs,))(
             values, as_bytes(mask), ranks, *sizes, math.log2(math.e) / temperature, bound(torch.float32), **constants
         )
     return ranks
@@ -49,7 +50,7 @@ def backward(values: Tensor, mask: Tensor | None, temperature: float, gradients:
     result = torch.empty_like(values, memory_format=torch.contiguous_format)
     if values.numel():
         programs, sizes, constants = _sizes(values, mask)
-        kernel[(programs,)](
+        on_device_of(values, kernel, (programs,))(
             values,
             as_bytes(mask),
             gradients.float().contiguous(),

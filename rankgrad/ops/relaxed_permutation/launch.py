@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rankgrad.ops._launch import on_device_of
 from rankgrad.ops.relaxed_permutation.positions import REACH, positions
 
 _KINDS = ("laplace", "square", "neuralsort")
@@ -64,7 +65,7 @@ def _tiled(
     found = positions(ordered, temperature, square=False) if kind == "neuralsort" else None
     tiles = sizes(dim, moments=moment is not None)
     own_tiles = -(-n // tiles["OWN"])
-    kernel[(lists * own_tiles, -(-dim // tiles["DIM"]))](
+    on_device_of(weights, kernel, (lists * own_tiles, -(-dim // tiles["DIM"])))(
         ordered,
         None if found is None else found.values.contiguous(),
         None if found is None else found.heights,
@@ -96,7 +97,9 @@ def _laplace(ordered: Tensor, weights: Tensor, temperature: float, result: Tenso
     totals = weights.new_empty((lists, 2, dim, chunks))
     if chunks > 1:
         constants = {name: tiles[name] for name in ("CHUNK", "DIM", "num_warps")}
-        total_kernel[grid](ordered, weights, totals, dim, n, chunks, 1 / temperature, **constants)
-    product_kernel[grid](
+        on_device_of(weights, total_kernel, grid)(
+            ordered, weights, totals, dim, n, chunks, 1 / temperature, **constants
+        )
+    on_device_of(weights, product_kernel, grid)(
         ordered, weights, totals, result, moment, dim, n, chunks, 1 / temperature, MOMENTS=moment is not None, **tiles
     )

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rankgrad.ops._launch import on_device_of
+
 _LONGEST_BLOCK = 2048
 
 
@@ -17,7 +19,7 @@ def forward(x: Tensor) -> Tensor:
     kernel: Any = kernels._reverse_logcumsumexp_forward_kernel
     x = x.contiguous()
     sums = torch.empty_like(x, dtype=torch.float32)
-    kernel[(len(x),)](x, sums, **_sizes(x.shape[1]))
+    on_device_of(x, kernel, (len(x),))(x, sums, **_sizes(x.shape[1]))
     return sums
 
 
@@ -28,7 +30,7 @@ def backward(x: Tensor, sums: Tensor, upstream: Tensor) -> Tensor:
     kernel: Any = kernels._reverse_logcumsumexp_backward_kernel
     x = x.contiguous()
     result = torch.empty_like(x)
-    kernel[(len(x),)](x, sums, upstream.float().contiguous(), result, **_sizes(x.shape[1]))
+    on_device_of(x, kernel, (len(x),))(x, sums, upstream.float().contiguous(), result, **_sizes(x.shape[1]))
     return result
 
 

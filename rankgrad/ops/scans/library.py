@@ -83,9 +83,7 @@ def segment_sum_op(x: Tensor, offsets: Tensor) -> Tensor:
         return result.zero_()
     wide = torch.float64 if x.device.type in ("cpu", "cuda") else result.dtype
     flat = x.reshape(x.shape[0], -1).to(wide)
-    # Wrong offsets on a device are not looked at, but must not lead outside the rows either.
-    lengths = offsets.clamp(0, x.shape[0]).long().diff()
-    sums = torch.segment_reduce(flat, "sum", lengths=lengths, axis=0, unsafe=True)
+    sums = torch.segment_reduce(flat, "sum", offsets=_within(offsets, x.shape[0]), axis=0, unsafe=True)
     return result.copy_(sums.view(result.shape))
 
 
@@ -102,9 +100,12 @@ def _setup_segments(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _segments_backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
     (offsets,) = ctx.saved_tensors
-    rows = torch.arange(ctx.rows, dtype=offsets.dtype, device=offsets.device)
-    owner = torch.searchsorted(offsets[1:].contiguous(), rows, right=True)
-    return upstream.index_select(0, owner).to(ctx.dtype), None
+    offsets, segments = _within(offsets, ctx.rows), upstream.shape[0]
+    rows = torch.arange(ctx.rows, device=offsets.device)
+    # Rows of no segment take the zeros that follow the last one.
+    owner = torch.searchsorted(offsets[1:].contiguous(), rows, right=True).where(rows >= offsets[0], segments)
+    known = torch.cat([upstream, upstream.new_zeros((1, *upstream.shape[1:]))])
+    return known.index_select(0, owner).to(ctx.dtype), None
 
 
 segment_sum_op.register_autograd(_segments_backward, setup_context=_setup_segments)
@@ -116,3 +117,8 @@ def _empty(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _segments(x: Tensor, offsets: Tensor) -> Tensor:
     return x.new_empty((offsets.shape[0] - 1, *x.shape[1:]), dtype=accumulation_dtype(x=x))
+
+
+def _within(offsets: Tensor, rows: int) -> Tensor:
+    """Offsets in int64 that lead nowhere but to the rows and never fall: on a device wrong ones are not looked at."""
+    return offsets.long().clamp(0, rows).cummax(0).values

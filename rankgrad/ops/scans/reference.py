@@ -35,5 +35,6 @@ def segment_sum(x: Tensor, offsets: Tensor) -> Tensor:
         tensor([3., 0., 3.])
     """
     rows = torch.arange(x.shape[0], device=x.device)
-    owner = (offsets[1:].unsqueeze(0) <= rows.unsqueeze(1)).sum(dim=1)
-    return x.new_zeros((offsets.shape[0] - 1, *x.shape[1:])).index_add(0, owner, x)
+    # Counted from 1; rows before the first offset and from the last one on are no segment's.
+    owner = (offsets.unsqueeze(0) <= rows.unsqueeze(1)).sum(dim=1)
+    return x.new_zeros((offsets.shape[0] + 1, *x.shape[1:])).index_add(0, owner, x)[1:-1]

@@ -18,8 +18,8 @@ def segment_sum(x: Tensor, cu_seqlens: Tensor) -> Tensor:
 
     Args:
         x: rows of all segments, one after another.
-        cu_seqlens: where segments start, then the number of rows. Looked at on a CPU only, since looking at a device
-            waits for it.
+        cu_seqlens: where segments start, then the number of rows. Checked on a CPU only, since looking at a device
+            waits for it; there, rows of no segment count for nothing.
 
     Shape:
         x ``[tokens, ...]``, cu_seqlens int32 ``[segments + 1]`` -> ``[segments, ...]``, float32 (float64 for float64).

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rankgrad.ops._launch import on_device_of
+
 # Exponents so far below the diagonal are left out: lost beside a sum, which is at least 1 / n.
 _NOTHING = -40.0
 
@@ -36,7 +38,7 @@ def _launch(vectors: tuple[Tensor, ...], weights: Tensor, *, moments: bool) -> T
     rows, constants = tiles(items, width, moments)
     row_tiles = -(-items // rows)
     grid = (lists * row_tiles, -(-width // constants["WIDTH"]))
-    kernel[grid](
+    on_device_of(weights, kernel, grid)(
         *(vector.contiguous() for vector in vectors),
         weights.contiguous(),
         result,

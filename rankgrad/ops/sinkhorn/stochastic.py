@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rankgrad._checks import InputError
-from rankgrad.ops._arguments import check_mask
+from rankgrad.ops._arguments import check_device, check_mask
 from rankgrad.ops.sinkhorn import stochastic_library
 from rankgrad.ops.sinkhorn.api import ITERATIONS, check_iterations
 from rankgrad.ops.sinkhorn.problem import bound
@@ -60,6 +60,7 @@ def doubly_stochastic(
     if mask is None:
         mask = logits.new_ones(logits.shape[:-1], dtype=torch.bool)
     check_mask(mask, logits.shape[:-1])
+    check_device(mask, "mask", logits, "logits")
     places = torch.arange(logits.shape[-1], device=logits.device) < mask.sum(dim=-1, keepdim=True)
     both = places.unsqueeze(-1) & mask.unsqueeze(-2)
     unknown = (logits.isnan() & both).flatten(-2).any(dim=-1)[..., None, None]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rankgrad.ops._arguments import as_bytes, as_rows
+from rankgrad.ops._launch import on_device_of
 
 # A list is held in registers.
 LONGEST = 2048
@@ -56,7 +57,7 @@ def _launch(
         return
     x = as_rows(x)
     block = max(16, 1 << (n - 1).bit_length())
-    kernel[(lists,)](
+    on_device_of(x, kernel, (lists,))(
         x,
         as_bytes(mask),
         found,

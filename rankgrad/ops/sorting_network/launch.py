@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rankgrad.ops._launch import on_device_of
 from rankgrad.ops.sorting_network.distributions import DISTRIBUTIONS, Distribution
 from rankgrad.ops.sorting_network.wiring import Network, layer_count
 
@@ -30,7 +31,7 @@ def wires(
     found = torch.empty((layers + 1 if keep else 1, lists, n), dtype=torch.float32, device=x.device)
     if found.numel():
         constants = {"DISTRIBUTION": DISTRIBUTIONS.index(distribution), "KEEP": keep, **_sizes(network, n)}
-        kernel[(lists,)](
+        on_device_of(x, kernel, (lists,))(
             x.float().contiguous(), count.contiguous(), found, lists, n, layers, 1 / temperature, **constants
         )
     return found
@@ -47,7 +48,7 @@ def wires_backward(
     result = torch.empty((lists, n), dtype=torch.float32, device=found.device)
     if result.numel():
         constants = {"DISTRIBUTION": DISTRIBUTIONS.index(distribution), **_sizes(network, n)}
-        kernel[(lists,)](
+        on_device_of(found, kernel, (lists,))(
             gradients.contiguous(),
             found.contiguous(),
             count.contiguous(),
@@ -79,7 +80,7 @@ def push_backward(
     of_values = torch.empty((lists, width, n), dtype=torch.float32, device=values.device)
     if of_values.numel():
         stood = _push(share, values, network, reverse, keep=True)
-        kernel[(lists,)](
+        on_device_of(values, kernel, (lists,))(
             gradient.mT.contiguous(),
             share.contiguous(),
             stood,
@@ -105,7 +106,7 @@ def _push(share: Tensor, values: Tensor, network: Network, reverse: bool, *, kee
     found = torch.empty((layers if keep else 1, lists, width, n), dtype=torch.float32, device=values.device)
     if found.numel():
         constants = {"REVERSE": reverse, "KEEP": keep, **_sizes(network, n)}
-        kernel[(lists * width,)](
+        on_device_of(values, kernel, (lists * width,))(
             values.mT.contiguous(), share.contiguous(), found, lists, n, width, layers, **constants
         )
     return found

@@ -30,16 +30,16 @@ def wiring(network: Network, n: int, device: torch.device) -> tuple[Tensor, Tens
     and comparators with it are left out: the network of n wires is that of 2^k wires without them. A wire without
     partner is its own.
     """
-    wires = torch.arange(n, device=device)
+    # Computed where they are used: lists would be copied there, which the host would wait for.
+    wires, layers = (torch.arange(count, device=device) for count in (n, layer_count(network, n)))
     if network == "odd_even":
-        layers = torch.arange(layer_count(network, n), device=device)
         partner = wires + 1 - 2 * ((wires + layers.unsqueeze(1)) % 2)
         return torch.where((partner < 0) | (partner >= n), wires, partner), layers
-    flips: list[int] = []
-    least: list[int] = []
-    for stage in range(1, (n - 1).bit_length() + 1 if n > 1 else 1):
-        # Two sorted halves meet end to end, then wires ever closer.
-        flips += [(1 << stage) - 1, *(1 << step for step in reversed(range(stage - 1)))]
-        least += [1 << (stage - 1)] * stage
-    partner = wires ^ torch.tensor(flips, dtype=torch.int64, device=device).unsqueeze(1)
-    return torch.where(partner >= n, wires, partner), torch.tensor(least, dtype=torch.int64, device=device)
+    # The stage that is counted as s has s + 1 layers, and s (s + 1) / 2 lie before it.
+    stages = torch.arange(1, (n - 1).bit_length() + 1 if n > 1 else 1, device=device)
+    stage = (layers.unsqueeze(1) >= stages * (stages + 1) // 2).sum(dim=1)
+    step, one = layers - stage * (stage + 1) // 2, torch.ones_like(layers)
+    # Two sorted halves meet end to end, then wires ever closer.
+    flips = torch.where(step == 0, (one << (stage + 1)) - 1, one << (stage - step))
+    partner = wires ^ flips.unsqueeze(1)
+    return torch.where(partner >= n, wires, partner), one << stage
