@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rankgrad._checks import InputError
+
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
@@ -55,44 +57,64 @@ class PairTokenizer:
     Args:
         tokenizer: a ``tokenizers.Tokenizer`` (``AutoTokenizer(...).backend_tokenizer``).
         max_length: tokens of a whole pair; only the document is cut.
-        query_length: tokens of a query without the special ones; longer queries are cut.
+        query_length: tokens of a query without the special ones and the prompt; longer queries are cut.
         pad_id: the id that fills short rows.
+        query_prompt: text put before each query; empty for none.
+
+    Attributes:
+        cut: how many pairs had a longer document than there was room for, so far.
+
+    Raises:
+        InputError: for lengths that leave no room for a document.
     """
 
     tokenizer: Tokenizer = field(repr=False)
     max_length: int = 256
     query_length: int = 64
     pad_id: int = 0
+    query_prompt: str = ""
+    cut: Counter[str] = field(default_factory=Counter, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _unbounded(self.tokenizer)
-        special = self.tokenizer.num_special_tokens_to_add(True)
-        if self.query_length < 1 or self.max_length < self.query_length + special + 1:
-            raise ValueError(
+        around = self.tokenizer.num_special_tokens_to_add(True) + self.prompt_length
+        if self.query_length < 1 or self.max_length < self.query_length + around + 1:
+            beside = "special tokens" + (" and those of query_prompt" if self.query_prompt else "")
+            raise InputError(
                 f"max_length={self.max_length} leaves no room for a document after a query of "
-                f"query_length={self.query_length} and {special} special tokens: raise max_length or lower query_length"
+                f"query_length={self.query_length} and {around} {beside}: raise max_length or lower query_length"
             )
 
     def __call__(self, queries: Sequence[str], documents: Sequence[str]) -> Tokens:
         """Tokenize pair i = (``queries[i]``, ``documents[i]``)."""
         if len(queries) != len(documents):
-            raise ValueError(f"queries and documents pair up: got {len(queries)} and {len(documents)}")
+            raise InputError(f"queries and documents pair up: got {len(queries)} and {len(documents)}")
         tokenizer = self.tokenizer
         texts = list(dict.fromkeys(queries))
-        known = dict(zip(texts, tokenizer.encode_batch(texts, add_special_tokens=False), strict=True))
+        prompted = [self.query_prompt + text for text in texts] if self.query_prompt else texts
+        known = dict(zip(texts, tokenizer.encode_batch(prompted, add_special_tokens=False), strict=True))
+        longest = self.query_length + self.prompt_length
         for query in known.values():
-            query.truncate(self.query_length)
+            query.truncate(longest)
         room = self.max_length - tokenizer.num_special_tokens_to_add(True)
         pairs = []
         encoded = tokenizer.encode_batch(list(documents), add_special_tokens=False)
         for query, document in zip(queries, encoded, strict=True):
-            document.truncate(room - len(known[query].ids))
+            left = room - len(known[query].ids)
+            self.cut["document"] += len(document.ids) > left
+            document.truncate(left)
             pairs.append(tokenizer.post_process(known[query], document))
         return _pad([pair.ids for pair in pairs], pad_id=self.pad_id, types=[_segments(pair) for pair in pairs])
 
     def settings(self) -> dict[str, Any]:
         """What an artifact must record to tokenize the same way."""
-        return {"max_length": self.max_length, "query_length": self.query_length, "pad_id": self.pad_id}
+        prompt = {"query_prompt": self.query_prompt} if self.query_prompt else {}
+        return {"max_length": self.max_length, "query_length": self.query_length, "pad_id": self.pad_id} | prompt
+
+    @property
+    def prompt_length(self) -> int:
+        """Tokens of ``query_prompt``."""
+        return len(self.tokenizer.encode(self.query_prompt, add_special_tokens=False).ids) if self.query_prompt else 0
 
 
 @dataclass(frozen=True)
@@ -158,7 +180,7 @@ class LateInteractionTokenizer:
         rules = self.rules
         for name, prefix in (("query_prefix", rules.query_prefix), ("document_prefix", rules.document_prefix)):
             if prefix and self.tokenizer.token_to_id(prefix) is None:
-                raise ValueError(f"{name}={prefix!r} is no token of this vocabulary: add it, or choose one that is")
+                raise InputError(f"{name}={prefix!r} is no token of this vocabulary: add it, or choose one that is")
 
     def queries(self, texts: Sequence[str]) -> Tokens:
         """Tokenize queries, expanded where the rules say so."""

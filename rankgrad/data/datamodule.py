@@ -141,6 +141,11 @@ class ListDataModule(LightningDataModule):
             if self.validation_queries is not None:
                 task = task.sample(self.validation_queries, self.seed)
             found = self._found(collection, self.validation_split) or {}
+            if not any(found.get(query) for query in task.queries.ids):
+                raise InputError(
+                    f"candidates: none for any of the {len(task.queries.ids)} queries of {task.name}; give a run of "
+                    "these queries, or validation_split=None"
+                )
             self.validation_lists = ReadyLists(ranked_lists(task, found, depth=self.validation_depth))
 
     def train_dataloader(self) -> EpochLoader | StreamLoader:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from rankgrad._checks import InputError
 from rankgrad.data._place import check_identity
+from rankgrad.data._worker_errors import with_own_messages
 from rankgrad.data.collate import ListBatch
 from rankgrad.data.records import CandidateList
 
@@ -149,7 +150,7 @@ class EpochLoader:
         if order.yielded > order.start or order.start >= len(order):
             order.set_epoch(order.epoch + 1)
         order.yielded = order.start
-        for batch in self._loader:
+        for batch in with_own_messages(self._loader):
             order.yielded += 1
             yield batch
         order.start = 0

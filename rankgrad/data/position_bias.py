@@ -112,7 +112,7 @@ def examinations_by_interventions(clicks: Tensor, items: Tensor) -> Tensor:
     cells = (items * places + torch.arange(places, device=items.device)).flatten()
     count = (int(items.max()) + 1) * places if items.numel() else 0
     shown = torch.bincount(cells, minlength=count).double().view(-1, places)
-    rates = torch.zeros(count, dtype=torch.float64).index_add_(0, cells, clicked.flatten()).view(-1, places)
+    rates = clicked.new_zeros(count).index_add_(0, cells, clicked.flatten()).view(-1, places)
     rates = rates / shown.clamp(min=1)
     both = (shown[:, 1:] > 0) & (shown[:, :-1] > 0)
     ratios = (rates[:, 1:] * both).sum(dim=0) / (rates[:, :-1] * both).sum(dim=0)

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from rankgrad._checks import InputError
 from rankgrad.data._place import check_identity
+from rankgrad.data._worker_errors import with_own_messages
 from rankgrad.data.collate import ListBatch
 from rankgrad.data.epoch_loader import _silence_tokenizers
 from rankgrad.data.records import CandidateList
@@ -85,7 +86,7 @@ class StreamLoader:
             batches.set_epoch(batches.epoch + 1)
         batches.yielded = batches.start
         self._running = iter(self._loader)
-        for batch in self._running:
+        for batch in with_own_messages(self._running):
             batches.yielded += 1
             yield batch
         batches.start, self._running = 0, None

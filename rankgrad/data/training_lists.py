@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,7 +37,8 @@ class DrawnLists:
     Args:
         task: queries, judgements and documents; queries without a relevant document are left out.
         candidates: documents a query's negatives come from; None draws from the whole collection. Documents
-            with a grade above 0 are skipped. A query with too few gets a shorter list.
+            with a grade above 0 are skipped. A query with too few gets a shorter list, and one with none a list of one
+            document, which teaches something beside other lists alone.
         negatives: how many a list.
         ranks: first and last rank (from 1) of the candidates that may become negatives.
         teacher_scores: scores that every drawn document must have, or None.
@@ -44,7 +46,8 @@ class DrawnLists:
 
     Raises:
         InputError: for a negative number of negatives, ranks out of order, candidates that are not in the collection,
-            or a task of which nothing remains.
+            a task of which nothing remains, or negatives where no query has a candidate to draw them from. Some queries
+            without one are counted in a warning.
 
     Example:
         >>> from rankgrad.data import Texts
@@ -83,6 +86,8 @@ class DrawnLists:
             first, last = ranks
             found = [_best_first(candidates, query)[first - 1 : last] for query in self.queries]
             self.pools = [_irrelevant(task, query, names) for query, names in zip(self.queries, found, strict=True)]
+        if negatives:
+            self._check_pools(ranks)
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -100,6 +105,25 @@ class DrawnLists:
             tuple(float(max(grades.get(name, 0), 0)) for name in names),
             None if self.teacher_scores is None else tuple(self._taught(query, name) for name in names),
         )
+
+    def _check_pools(self, ranks: tuple[int, int]) -> None:
+        """Count the lists that would hold a relevant document alone: their loss is 0 whatever the model does."""
+        documents = len(self.task.documents.ids)
+        sizes = [documents - len(names) for names in self.relevant] if self.pools is None else map(len, self.pools)
+        without = sum(size <= 0 for size in sizes)
+        where = "in the collection" if self.pools is None else f"among the candidates of ranks {ranks[0]} to {ranks[1]}"
+        if without == len(self):
+            raise InputError(
+                f"{self.task.name}: none of {without} queries has an irrelevant document {where}, so there is no "
+                "negative to learn from: are the candidates those of these queries? For in-batch negatives alone, set "
+                "negatives=0"
+            )
+        if without:
+            warnings.warn(
+                f"{self.task.name}: {without} of {len(self)} queries have no irrelevant document {where}, and lists "
+                "without a negative",
+                stacklevel=3,
+            )
 
     def _negatives(self, index: int, generator: np.random.Generator) -> list[str]:
         if self.pools is not None:

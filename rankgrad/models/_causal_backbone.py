@@ -18,10 +18,19 @@ def load(name: str, *, classifier: bool, dtype: Dtype, trust_remote_code: bool) 
     """Load a causal language model, or a decoder with a one-label head (a new one where the folder has none).
 
     Raises:
-        InputError: when the files are missing or truncated, or the model is no decoder.
+        InputError: when the files are missing or truncated, or the model is no decoder, or one with a head a layer.
     """
     transformers = require("transformers", "text")
-    kind = _folder.read_json(_folder.fetch(name, _folder.CONFIG)).get("model_type")
+    config = _folder.read_json(_folder.fetch(name, _folder.CONFIG))
+    kind = config.get("model_type")
+    # bge-reranker-v2.5-gemma2-lightweight; bge-reranker-v2-minicpm-layerwise.
+    if "start_layer" in config and (config.get("layer_wise") or config.get("head_type") in ("simple", "complex")):
+        architecture = next(iter(_folder.architectures(name)), kind)
+        raise InputError(
+            f"{name} is a {architecture}, with heads of its own behind its layers from {config['start_layer']} on, "
+            "which are not read: take a reranker with one head, and its first layers by layers=, or a CrossEncoder "
+            "with exits"
+        )
     # Its class may well have a causal head, on attention that looks ahead.
     if kind in require("transformers.models.auto.modeling_auto", "text").MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise InputError(f"{name} is a {kind}, no decoder: load it as a CrossEncoder")

@@ -28,8 +28,8 @@ def read_layers(source: str, *, default_activation: str) -> list[ProjectionLayer
     Raises:
         InputError: for a module that is no layer of a projection, or files that are damaged or do not fit.
     """
-    modules = _folder.read_json(_folder.fetch(source, "modules.json")) or []
-    paths = [str(module["path"]) for module in modules if str(module.get("type", "")).endswith("Dense")]
+    modules = _folder.read_modules(source)
+    paths = [module["path"] for module in modules if module["type"].endswith("Dense")]
     return [read_layer(source, path, default_activation=default_activation) for path in paths]
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MINILM = "minilm"
 CONFIG = "config.json"
+MODULES = "modules.json"
 SETTINGS = "rankgrad_model.json"
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -79,8 +80,13 @@ def load_backbone(
 
 def is_classifier(source: str) -> bool:
     """Does the folder hold a sequence classifier?"""
-    architectures = read_json(fetch(source, CONFIG)).get("architectures") or []
-    return any(str(name).endswith("ForSequenceClassification") for name in architectures)
+    return any(name.endswith("ForSequenceClassification") for name in architectures(source))
+
+
+def architectures(source: str) -> list[str]:
+    """The classes that a folder's weights are of; none where its configuration lists none."""
+    names = read_json(fetch(source, CONFIG)).get("architectures")
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def _check_tensors(
@@ -230,14 +236,34 @@ def load_state(module: nn.Module, state: dict[str, Tensor], source: Path) -> Non
         raise InputError(f"{source} belongs to another model: {' '.join(str(error).split())[:200]}") from error
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; an absent file is an empty one.
 
     Raises:
-        InputError: when the file is no JSON.
+        InputError: when the file is no JSON, or none of an object.
     """
+    content = _json(path, {})
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no JSON object: copy the model folder again")
+    return content
+
+
+def read_modules(source: str) -> list[dict[str, str]]:
+    """The modules that sentence-transformers lists of a folder; none where there is no such list.
+
+    Raises:
+        InputError: when it is no list of modules with their paths.
+    """
+    path = fetch(source, MODULES)
+    listed = _json(path, [])
+    if not isinstance(listed, list) or not all(isinstance(module, dict) for module in listed):
+        raise InputError(f"{path} is no list of modules: copy the model folder again")
+    return [{name: str(module.get(name, "")) for name in ("type", "path")} for module in listed]
+
+
+def _json(path: Path, absent: Any) -> Any:
     if not path.is_file():
-        return {}
+        return absent
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:

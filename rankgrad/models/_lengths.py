@@ -9,7 +9,7 @@ from dataclasses import replace
 from torch import nn
 
 from rankgrad.modules.text_encoder import TextEncoder
-from rankgrad.tokens import LateInteractionRules, LateInteractionTokenizer, Tokens
+from rankgrad.tokens import LateInteractionRules, LateInteractionTokenizer, PairTokenizer, Tokens
 
 
 def positions(encoder: TextEncoder) -> int | None:
@@ -31,6 +31,45 @@ def within(rules: LateInteractionRules, limit: int | None) -> LateInteractionRul
         document_length=min(rules.document_length, limit),
         expansion_length=expansion,
     )
+
+
+def pair_lengths(max_length: int, query_length: int, limit: int | None) -> dict[str, int]:
+    """Lengths of a pair and of its query, none of which is more than the encoder reads.
+
+    Example:
+        >>> pair_lengths(1024, 400, 512), pair_lengths(64, 48, 512)
+        ({'max_length': 512, 'query_length': 256}, {'max_length': 64, 'query_length': 48})
+    """
+    if limit is not None and max_length > limit:
+        max_length, query_length = limit, min(query_length, limit // 2)
+    return {"max_length": max_length, "query_length": query_length}
+
+
+class PairCutReport:
+    """Tokenizes pairs, and says once how many were cut because the encoder reads less than was asked for.
+
+    Args:
+        tokenizer: with the length that the encoder can read.
+        asked: the ``max_length`` that was given.
+    """
+
+    def __init__(self, tokenizer: PairTokenizer, asked: int) -> None:
+        self.tokenizer = tokenizer
+        self.asked = asked
+        self.said = False
+
+    def __call__(self, queries: Sequence[str], documents: Sequence[str]) -> Tokens:
+        before = self.tokenizer.cut["document"]
+        tokens = self.tokenizer(queries, documents)
+        cut, limit = self.tokenizer.cut["document"] - before, self.tokenizer.max_length
+        if cut and limit < self.asked and not self.said:
+            self.said = True
+            warnings.warn(
+                f"{cut} of {len(documents)} pairs were cut at the encoder's {limit} positions; "
+                f"max_length={self.asked} asks for more",
+                stacklevel=4,
+            )
+        return tokens
 
 
 class CutReport:

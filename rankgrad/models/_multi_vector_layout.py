@@ -33,7 +33,7 @@ def read(source: str, settings: dict[str, Any]) -> tuple[LateInteractionRules, l
     Raises:
         InputError: for a damaged file, or a module that cannot be read.
     """
-    modules = {str(each.get("type", "")).rpartition(".")[2]: each["path"] for each in _modules(source)}
+    modules = {each["type"].rpartition(".")[2]: each["path"] for each in _folder.read_modules(source)}
     unknown = sorted(modules.keys() - _TYPES.keys())
     if unknown or not {"Transformer", "Normalize"} <= modules.keys():
         problem = f"has the module {unknown[0]}" if unknown else "does not normalise its embeddings"
@@ -108,7 +108,7 @@ def write(folder: Path, rules: LateInteractionRules, projection: Projection) -> 
     _folder.write_json(folder / names[-1] / "config.json", _TOKENS)
     listed = zip(kinds, names, strict=True)
     _folder.write_json(
-        folder / "modules.json",
+        folder / _folder.MODULES,
         [{"idx": i, "name": str(i), "path": name, "type": _TYPES[kind]} for i, (kind, name) in enumerate(listed)],
     )
     transformer: dict[str, Any] = {
@@ -134,10 +134,6 @@ def write(folder: Path, rules: LateInteractionRules, projection: Projection) -> 
         "similarity_fn_name": "maxsim",
     }
     _folder.write_json(folder / "config_sentence_transformers.json", settings)
-
-
-def _modules(source: str) -> list[dict[str, Any]]:
-    return _folder.read_json(_folder.fetch(source, "modules.json")) or []
 
 
 def _query_length(transformer: dict[str, Any], expansion: dict[str, Any] | None, longest: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rankgrad._modes import learns
 from rankgrad.data.collate import PairFeatures
 from rankgrad.models._batches import list_batches, score_sorted, sorted_batches
 from rankgrad.models._pair_forward import layer_scores
@@ -31,20 +32,24 @@ def score_texts(
     batch_size: int | None,
     token_budget: int | None,
 ) -> Tensor:
-    """Score pair i = (``queries[i]``, ``documents[i]``) behind ``layer`` layers: float32 ``[pairs]``."""
-    tokens, device = model.tokenizer(queries, documents), model.device
+    """Score pair i = (``queries[i]``, ``documents[i]``) behind ``layer`` layers: float32 ``[pairs]``.
+
+    They carry a gradient in training mode alone.
+    """
+    tokens, device = model.texts(queries, documents), model.device
     if batch_size is None and token_budget is None:
         batch_size, token_budget = (None, _CPU_TOKENS) if model.packs and device.type == "cpu" else (_ROWS, None)
-    if model.options.listwise:
-        numbers = {query: number for number, query in enumerate(dict.fromkeys(queries))}
-        lists = np.array([numbers[query] for query in queries])
-        return score_sorted(
-            list_batches(tokens, lists, token_budget, device),
-            lambda rows, batch: layer_scores(model, batch, (layer,), torch.from_numpy(lists[rows]).to(device))[0],
-        )
-    spare = False if model.packs else None
-    batches = sorted_batches(tokens, batch_size, device, token_budget=token_budget, spare_padding=spare)
-    return score_sorted(batches, lambda _, batch: layer_scores(model, batch, (layer,))[0])
+    with torch.set_grad_enabled(learns(model)):
+        if model.options.listwise:
+            numbers = {query: number for number, query in enumerate(dict.fromkeys(queries))}
+            lists = np.array([numbers[query] for query in queries])
+            return score_sorted(
+                list_batches(tokens, lists, token_budget, device),
+                lambda rows, batch: layer_scores(model, batch, (layer,), torch.from_numpy(lists[rows]).to(device))[0],
+            )
+        spare = False if model.packs else None
+        batches = sorted_batches(tokens, batch_size, device, token_budget=token_budget, spare_padding=spare)
+        return score_sorted(batches, lambda _, batch: layer_scores(model, batch, (layer,))[0])
 
 
 def score_lists(model: CrossEncoder, features: PairFeatures, layers: Sequence[int]) -> Tensor:

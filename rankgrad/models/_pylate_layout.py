@@ -56,7 +56,7 @@ def write(folder: Path, rules: LateInteractionRules, projection: Projection) -> 
         name = f"{place}_Dense"
         modules.append({"idx": place, "name": str(place), "path": name, "type": "pylate.models.Dense.Dense"})
         write_layer(folder / name, layer, io_names=False)
-    _folder.write_json(folder / "modules.json", modules)
+    _folder.write_json(folder / _folder.MODULES, modules)
     _folder.write_json(
         folder / "sentence_bert_config.json", {"max_seq_length": rules.document_length, "do_lower_case": False}
     )

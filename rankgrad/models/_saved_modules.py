@@ -12,7 +12,6 @@ from rankgrad.models import _folder
 CONFIG = "config_sentence_transformers.json"
 TRANSFORMER = "sentence_bert_config.json"
 IDENTITY = "torch.nn.modules.linear.Identity"
-_LIST = "modules.json"
 _LIBRARY = "sentence_transformers."
 _MODULES = _LIBRARY + "sentence_transformer.modules."
 _TYPES = {
@@ -23,6 +22,11 @@ _TYPES = {
     "Dropout": _MODULES + "dropout.Dropout",
     "LogitScore": _LIBRARY + "cross_encoder.modules.logit_score.LogitScore",
 }
+# Encoders whose positions begin behind the padding's id, which is 1 where no other is named.
+_COUNTS_FROM_PADDING = frozenset(
+    {"camembert", "data2vec-text", "longformer", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta"}
+    | {"xlm-roberta-xl", "xmod"}
+)
 # What a tokenizer may be told without another text coming of it.
 _CALL = frozenset({"max_length", "padding", "padding_side", "pad_to_multiple_of", "return_tensors", "logits_to_keep"})
 
@@ -66,8 +70,7 @@ class SavedModules(NamedTuple):
     @property
     def prompt(self) -> str:
         """The prompt that is used where nobody names one."""
-        name = self.settings.get("default_prompt_name")
-        return (self.settings.get("prompts") or {}).get(name) or "" if name else ""
+        return default_prompt(self.settings)
 
 
 def read(source: str) -> SavedModules | None:
@@ -77,15 +80,12 @@ def read(source: str) -> SavedModules | None:
         InputError: for a module of an unknown type, or one that lies outside the folder.
     """
     settings = _objects(source, CONFIG, ("prompts",), str)
-    where = _folder.fetch(source, _LIST)
-    listed = _folder.read_json(where) or []
+    listed = _folder.read_modules(source)
     if settings.get("model_type") != "CrossEncoder" or not listed:
         return None
-    if not isinstance(listed, list) or not all(isinstance(module, dict) for module in listed):
-        raise InputError(f"{where} is no list of modules: copy the model folder again")
     names, paths = [], []
     for module in listed:
-        kind, path = str(module.get("type", "")), str(module.get("path", ""))
+        kind, path = module["type"], module["path"]
         name = kind.rpartition(".")[2]
         if not kind.startswith(_LIBRARY) or name not in _TYPES:
             raise InputError(f"{source} has the module {kind!r}, which is not read: read are {', '.join(_TYPES)}")
@@ -103,6 +103,30 @@ def read(source: str) -> SavedModules | None:
     return saved
 
 
+def default_prompt(settings: dict[str, Any]) -> str:
+    """The prompt of a folder's settings that is used where nobody names one; empty for none."""
+    name = settings.get("default_prompt_name")
+    return (settings.get("prompts") or {}).get(name) or "" if name else ""
+
+
+def with_prompt(settings: dict[str, Any], prompt: str) -> dict[str, Any]:
+    """Settings whose default prompt is this one; their own name for it, if they have one, stays.
+
+    Example:
+        >>> with_prompt({"prompts": {"web": "find: "}}, "find: ")
+        {'prompts': {'web': 'find: '}, 'default_prompt_name': 'web'}
+        >>> with_prompt({}, "ask: ")
+        {'prompts': {'query': 'ask: '}, 'default_prompt_name': 'query'}
+    """
+    if default_prompt(settings) == prompt:
+        return settings
+    prompts = settings.get("prompts") or {}
+    if not prompt:
+        return settings | {"default_prompt_name": None}
+    name = next((name for name, text in prompts.items() if text == prompt), "query")
+    return settings | {"prompts": prompts | {name: prompt}, "default_prompt_name": name}
+
+
 def kept(settings: dict[str, Any]) -> dict[str, Any]:
     """Those of a folder's settings that are written again as they came."""
     names = ("prompts", "default_prompt_name", "activation_fn", "keep_in_fp32_modules")
@@ -115,11 +139,11 @@ def longest(source: str) -> int | None:
     tokenizer = _folder.read_json(_folder.fetch(source, "tokenizer_config.json"))
     config = _folder.read_json(_folder.fetch(source, _folder.CONFIG))
     processing = transformer.get("processing_kwargs") or {}
-    limits = [
-        transformer.get("max_seq_length"),
-        tokenizer.get("model_max_length"),
-        config.get("max_position_embeddings"),
-    ]
+    places = config.get("max_position_embeddings")
+    if places and config.get("model_type") in _COUNTS_FROM_PADDING:
+        padding = config.get("pad_token_id")
+        places -= 2 if padding is None else padding + 1
+    limits = [transformer.get("max_seq_length"), tokenizer.get("model_max_length"), places]
     limits += [(processing.get(part) or {}).get("max_length") for part in ("text", "common", "chat_template")]
     return min((int(limit) for limit in limits if limit), default=None)
 
@@ -143,7 +167,7 @@ def write(
     listed = [f"{place}_{name}" if place else "" for place, name in enumerate(names)]
     entries = zip(names, listed, strict=True)
     _folder.write_json(
-        folder / _LIST,
+        folder / _folder.MODULES,
         [{"idx": i, "name": str(i), "path": path, "type": _TYPES[name]} for i, (name, path) in enumerate(entries)],
     )
     start = {"model_type": "CrossEncoder", "prompts": {}, "default_prompt_name": None, "activation_fn": IDENTITY}

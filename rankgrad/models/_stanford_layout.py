@@ -19,6 +19,11 @@ _ARTIFACT = "artifact.metadata"
 _LAYOUT = "stanford"
 
 
+def is_here(source: str) -> bool:
+    """Is it such a folder?"""
+    return ARCHITECTURE in _folder.architectures(source)
+
+
 def read(source: str) -> tuple[LateInteractionRules, list[ProjectionLayer]]:
     """The rules and the projection.
 

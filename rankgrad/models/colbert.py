@@ -14,6 +14,7 @@ from rankgrad._files import atomic_folder, check_replaceable
 from rankgrad.data.collate import LateInteractionFeatures, TextTokens
 from rankgrad.models import _folder, _late_extras, colbert_layout
 from rankgrad.models._late_documents import packed_documents, scored_states
+from rankgrad.models._late_queries import encoded_queries
 from rankgrad.models._late_scores import training_scores
 from rankgrad.models._late_weights import QueryWeighing, fit_query_weights, new_query_weights, weighed
 from rankgrad.models._lengths import CutReport, positions, within
@@ -257,13 +258,12 @@ class ColBERT(nn.Module):
     def encode_queries(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Encode query texts: embeddings float32 ``[queries, tokens, dim]`` and mask bool ``[queries, tokens]``.
 
+        They carry a gradient in training mode alone.
+
         Raises:
             InputError: for an empty query or an empty batch.
         """
-        check_texts(texts, "query")
-        tokens = self.texts.queries(texts)
-        batch = TextTokens(*(torch.from_numpy(field).to(self.device) for field in tokens))
-        return self.embed_queries(batch), batch.scored
+        return encoded_queries(self, texts)
 
     def encode_documents(
         self,
@@ -284,11 +284,11 @@ class ColBERT(nn.Module):
             progress: show a bar.
 
         Returns:
-            Float32 embeddings ``[total_tokens, dim]`` and ``cu_seqlens``, documents in the order given.
+            Float32 embeddings ``[total_tokens, dim]``, with a gradient in training mode alone, and ``cu_seqlens``;
+            documents in the order given.
         """
-        tokens = self.texts.documents(texts)
-        options = {"batch_size": batch_size, "progress": progress}
-        packed = packed_documents(tokens, self._kept, dim=self.dim, device=self.device, **options)
+        tokens, options = self.texts.documents(texts), {"batch_size": batch_size, "progress": progress}
+        packed = packed_documents(tokens, self._kept, dim=self.dim, model=self, **options)
         return pool_tokens(packed, factor=pool_factor, method=pooling, protected=protected_tokens)
 
     def _kept(self, tokens: TextTokens) -> tuple[Tensor, Tensor]:

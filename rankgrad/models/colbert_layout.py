@@ -61,9 +61,7 @@ def read(source: str) -> SavedColBERT | None:
         layout, (rules, layers) = "pylate", _pylate_layout.read(source, settings)
         # Models that came from Stanford's folders keep its copy of the projection.
         beside = (_stanford_layout.PROJECTION,)
-    elif _stanford_layout.ARCHITECTURE in (
-        _folder.read_json(_folder.fetch(source, _folder.CONFIG)).get("architectures") or []
-    ):
+    elif _stanford_layout.is_here(source):
         layout, (rules, layers) = "stanford", _stanford_layout.read(source)
         beside = (_stanford_layout.PROJECTION,)
     else:

@@ -13,6 +13,7 @@ from rankgrad._checks import InputError, check_texts
 from rankgrad._files import atomic_folder, check_replaceable
 from rankgrad.data.collate import PairFeatures, TextTokens
 from rankgrad.models import _folder, cross_encoder_layout
+from rankgrad.models._lengths import PairCutReport, pair_lengths, positions
 from rankgrad.models._pair_forward import layer_scores, padded_scores
 from rankgrad.models._pair_options import PairOptions, check_options
 from rankgrad.models._pair_score import score_lists, score_texts
@@ -42,8 +43,9 @@ class CrossEncoder(nn.Module):
             :class:`rankgrad.modules.PooledClassifier`.
         tokenizer: its fast tokenizer.
         head: where the score comes from.
-        max_length: tokens of a pair; the document is cut to fit.
+        max_length: tokens of a pair; the document is cut to fit. Lowered to what the encoder can read.
         query_length: tokens of a query.
+        query_prompt: text put before each query; its tokens do not count in ``query_length``.
         cross_attention_bias: where ``mean`` and ``interaction`` begin to look from one text to the other, see
             :class:`rankgrad.modules.cross_attention.CrossAttentionBias`; learned from there.
         padding: ``packed`` puts the pairs of a batch end to end, without padding; ``grouped`` pads batches of like
@@ -80,6 +82,7 @@ class CrossEncoder(nn.Module):
         head: Head = "interaction",
         max_length: int = 256,
         query_length: int = 64,
+        query_prompt: str = "",
         cross_attention_bias: float = -3.0,
         padding: Padding = "auto",
         listwise: bool = False,
@@ -93,13 +96,14 @@ class CrossEncoder(nn.Module):
             raise InputError(f"head={head!r} is unknown: choose one of {', '.join(heads)}")
         self.head_name = head
         self.text_tokenizer = tokenizer
+        self.encoder = TextEncoder(backbone)
         self.tokenizer = PairTokenizer(
             tokenizer.backend_tokenizer,
-            max_length=max_length,
-            query_length=query_length,
+            **pair_lengths(max_length, query_length, positions(self.encoder)),
             pad_id=_folder.token_id(tokenizer, "pad"),
+            query_prompt=query_prompt,
         )
-        self.encoder = TextEncoder(backbone)
+        self.texts = PairCutReport(self.tokenizer, max_length)
         # A tokenizer that makes no segments was never trained with any, whatever the encoder could read.
         self.encoder.takes_segments &= "token_type_ids" in tokenizer.model_input_names
         kind = heads[head]
@@ -119,6 +123,7 @@ class CrossEncoder(nn.Module):
         head: Head | None = None,
         max_length: int | None = None,
         query_length: int | None = None,
+        query_prompt: str | None = None,
         cross_attention_bias: float = -3.0,
         padding: Padding = "auto",
         listwise: bool | None = None,
@@ -134,6 +139,7 @@ class CrossEncoder(nn.Module):
             head: as in the class; None takes what the folder holds: its own setting, ``cls`` for a sequence classifier,
                 else ``interaction``.
             max_length, query_length: None takes the folder's setting, else 256 and 64.
+            query_prompt: None takes the folder's: the default prompt of a sentence-transformers model.
             cross_attention_bias: as in the class, for a new head; a saved one has its own.
             padding: as in the class.
             listwise, exits, compress_layer, compress_ratio: None takes the folder's setting, else the class's default.
@@ -154,6 +160,7 @@ class CrossEncoder(nn.Module):
             head=head,
             max_length=max_length or settings.get("max_length", 256),
             query_length=query_length or settings.get("query_length", 64),
+            query_prompt=settings.get("query_prompt", "") if query_prompt is None else query_prompt,
             cross_attention_bias=cross_attention_bias,
             padding=padding,
             listwise=settings.get("listwise", False) if listwise is None else listwise,
@@ -161,14 +168,7 @@ class CrossEncoder(nn.Module):
             compress_layer=compress_layer or settings.get("compress_layer"),
             compress_ratio=compress_ratio or settings.get("compress_ratio", 2),
         )
-        if settings.get("head") == head and (head != "cls" or settings.get("exits")):
-            path = _folder.fetch(source, "head.safetensors")
-            saved = _folder.load_tensors(path)
-            if list(model.options.exits) != settings.get("exits", []):
-                # Other exits than the saved ones start anew.
-                saved = {name: value for name, value in saved.items() if not name.startswith("exits.")}
-                saved |= {f"exits.{name}": value for name, value in model.exit_heads.state_dict().items()}
-            _folder.load_state(model.own, saved, path)
+        cross_encoder_layout.load_own(model, source, settings)
         return model.eval()
 
     def save_pretrained(self, folder: str | Path, *, layout: PairLayout = "rankgrad") -> None:
@@ -184,16 +184,7 @@ class CrossEncoder(nn.Module):
         cross_encoder_layout.check_layout(self.options.settings(), head=self.head_name, layout=layout)
         check_replaceable(folder, _folder.CONFIG)
         with atomic_folder(folder) as temporary:
-            cross_encoder_layout.save_backbone(self.backbone, temporary)
-            _folder.save_tokenizer(self.text_tokenizer, temporary)
-            own = self.own.state_dict()
-            if own:
-                _folder.save_tensors(own, temporary / "head.safetensors")
-            settings = {"kind": "cross_encoder", "head": self.head_name} | self.tokenizer.settings()
-            settings |= self.options.settings()
-            _folder.write_json(temporary / _folder.SETTINGS, settings)
-            if self.head_name == "cls":
-                cross_encoder_layout.write(temporary, self.backbone, max_length=self.tokenizer.max_length)
+            cross_encoder_layout.write(temporary, self)
 
     @property
     def backbone(self) -> nn.Module:

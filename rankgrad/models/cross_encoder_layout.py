@@ -16,9 +16,13 @@ from rankgrad.modules.pooled_classifier import PooledClassifier
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+    from rankgrad.models.cross_encoder import CrossEncoder
+    from rankgrad.tokens import PairTokenizer
+
 _LAYOUT = "sentence-transformers"
 _CLASSIFIES = "sequence-classification"
 _STATES = "last_hidden_state"
+_OWN = "head.safetensors"
 
 
 def read(source: str) -> dict[str, Any]:
@@ -40,7 +44,8 @@ def read(source: str) -> dict[str, Any]:
     if classifies and not _is_pooled(saved):
         _check_classifier(source)
     longest = _saved_modules.longest(source) or 512
-    return {"max_length": longest, "query_length": min(64, longest // 2)}
+    prompt = "" if saved is None else saved.prompt
+    return {"max_length": longest, "query_length": min(64, longest // 2), "query_prompt": prompt}
 
 
 def load(
@@ -90,20 +95,46 @@ def check_layout(model_options: dict[str, Any], *, head: str, layout: str) -> No
         raise no_place(f"{next(iter(model_options))}={next(iter(model_options.values()))}", _LAYOUT)
 
 
-def save_backbone(backbone: nn.Module, folder: Path) -> None:
-    """Write the weights and the configuration of the transformer in a backbone.
+def load_own(model: CrossEncoder, source: str, settings: dict[str, Any]) -> None:
+    """Load what a saved model adds to its encoder, where the model's head is the folder's.
+
+    Raises:
+        InputError: when the file is damaged, or belongs to another model.
+    """
+    if settings.get("head") != model.head_name or (model.head_name == "cls" and not settings.get("exits")):
+        return
+    path = _folder.fetch(source, _OWN)
+    saved = _folder.load_tensors(path)
+    if list(model.options.exits) != settings.get("exits", []):
+        # Other exits than the saved ones start anew.
+        saved = {name: value for name, value in saved.items() if not name.startswith("exits.")}
+        saved |= {f"exits.{name}": value for name, value in model.exit_heads.state_dict().items()}
+    _folder.load_state(model.own, saved, path)
+
+
+def write(folder: Path, model: CrossEncoder) -> None:
+    """Write transformer, tokenizer, what the model adds, and its settings.
 
     Raises:
         InputError: for a head whose layers have no module.
     """
+    backbone = model.backbone
     if isinstance(backbone, PooledClassifier):
         _score_modules.names_of(backbone)
         backbone = backbone.encoder
     _folder.save_backbone(backbone, folder)
+    _folder.save_tokenizer(model.text_tokenizer, folder)
+    own = model.own.state_dict()
+    if own:
+        _folder.save_tensors(own, folder / _OWN)
+    settings = {"kind": "cross_encoder", "head": model.head_name} | model.tokenizer.settings()
+    _folder.write_json(folder / _folder.SETTINGS, settings | model.options.settings())
+    if model.head_name == "cls":
+        _write_modules(folder, model.backbone, model.tokenizer)
 
 
-def write(folder: Path, backbone: nn.Module, *, max_length: int) -> None:
-    """Add what sentence-transformers reads beside the transformer: its length, its modules, the scores' activation.
+def _write_modules(folder: Path, backbone: nn.Module, tokenizer: PairTokenizer) -> None:
+    """Add what sentence-transformers reads beside the transformer: length, prompt, modules, the scores' activation.
 
     A classifier that came with no activation is written with the identity: scores are logits here.
     """
@@ -112,13 +143,13 @@ def write(folder: Path, backbone: nn.Module, *, max_length: int) -> None:
     folders = _saved_modules.write(
         folder,
         _score_modules.names_of(backbone) if isinstance(backbone, PooledClassifier) else ["Transformer"],
-        origin=_saved_modules.kept(noted),
+        origin=_saved_modules.with_prompt(_saved_modules.kept(noted), tokenizer.query_prompt),
         transformer={
             "transformer_task": "feature-extraction" if pooled else _CLASSIFIES,
             "modality_config": {"text": {"method": "forward", "method_output_name": _STATES if pooled else "logits"}},
             "module_output_name": "token_embeddings" if pooled else "scores",
         },
-        tokenizer={"model_max_length": max_length},
+        tokenizer={"model_max_length": tokenizer.max_length},
     )
     if isinstance(backbone, PooledClassifier):
         _score_modules.write(folders[1:], backbone)
@@ -133,11 +164,6 @@ def _modules(source: str) -> SavedModules | None:
         raise InputError(f"{source} scores by a decoder's answer (LogitScore): load it with CausalReranker")
     if saved.chats:
         raise InputError(f"{source} makes texts of pairs by a chat template: load it with CausalReranker")
-    if saved.prompt:
-        raise InputError(
-            f"{source} puts the prompt {saved.prompt!r} before each query, which is not done here: remove "
-            f"default_prompt_name from its {_saved_modules.CONFIG} and begin the queries with it"
-        )
     outputs = {_CLASSIFIES: "logits", "feature-extraction": _STATES}
     if saved.output not in (None, outputs.get(saved.task, "")):
         raise InputError(f"{source} has a Transformer ({saved.task}) that gives {saved.output}, which is not read")
@@ -161,7 +187,7 @@ def _check_classifier(source: str) -> None:
     labels = config.get("num_labels") or len(config.get("id2label") or {0: "", 1: ""})
     if labels != 1:
         raise InputError(f"{source} classifies into {labels} labels: a cross-encoder is a classifier of one")
-    modules = [str(each.get("type", "")) for each in _folder.read_json(_folder.fetch(source, "modules.json")) or []]
+    modules = [each["type"] for each in _folder.read_modules(source)]
     beyond = [name.rpartition(".")[2] for name in modules if not name.endswith("Transformer")]
     if beyond:
         raise InputError(f"{source} has the module {beyond[0]} after its classifier: only the classifier is read")

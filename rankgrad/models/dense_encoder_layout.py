@@ -43,11 +43,11 @@ def read(source: str) -> SavedDense:
     extras = _folder.read_json(_folder.fetch(source, _folder.SETTINGS))
     if extras and extras.get("kind") != KIND:
         raise InputError(f"{source} holds a {extras.get('kind')}, no dense encoder: load it with its own class")
-    modules = _folder.read_json(_folder.fetch(source, "modules.json")) or []
+    modules = _folder.read_modules(source)
     if not modules:
         return SavedDense({}, [], False)
     settings = _folder.read_json(_folder.fetch(source, _CONFIG))
-    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+    kinds = [module["type"].rpartition(".")[2] for module in modules]
     dense = kinds[2:].count("Dense")
     normalize = kinds[-1] == "Normalize"
     if kinds != ["Transformer", "Pooling", *["Dense"] * dense, *["Normalize"] * normalize] or modules[0]["path"]:
@@ -94,7 +94,7 @@ def write(
     names = ["", *(f"{place}_{kind}" for place, kind in enumerate(kinds) if place)]
     listed = enumerate(zip(kinds, names, strict=True))
     _folder.write_json(
-        folder / "modules.json",
+        folder / _folder.MODULES,
         [{"idx": i, "name": str(i), "path": name, "type": _LIBRARY + kind} for i, (kind, name) in listed],
     )
     (folder / names[1]).mkdir()

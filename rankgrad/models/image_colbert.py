@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rankgrad._checks import InputError
 from rankgrad._files import atomic_folder, check_replaceable
+from rankgrad._modes import learns
 from rankgrad.data.collate import ImageFeatures, TextTokens
 from rankgrad.data.image_reader import ImageReader
 from rankgrad.models import _folder
@@ -187,7 +188,7 @@ class ImageColBERT(nn.Module):
         pool_factor: int = 1,
         pooling: Pooling = "hierarchical",
     ) -> PackedTokens:
-        """Encode images.
+        """Encode images; the embeddings carry a gradient in training mode alone.
 
         Args:
             images: ``[images, 3, height, width]`` ready for the encoder, or paths, or PIL images.
@@ -202,10 +203,11 @@ class ImageColBERT(nn.Module):
         if not len(images):
             raise InputError("no image given: pass at least one")
         rows = []
-        for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            pixels = batch if isinstance(batch, Tensor) else self.tokenizer.images(batch)
-            rows.append(self.embed_images(pixels.to(self.device)))
+        with torch.set_grad_enabled(learns(self)):
+            for start in range(0, len(images), batch_size):
+                batch = images[start : start + batch_size]
+                pixels = batch if isinstance(batch, Tensor) else self.tokenizer.images(batch)
+                rows.append(self.embed_images(pixels.to(self.device)))
         embeddings = torch.cat(rows)
         offsets = torch.arange(len(embeddings) + 1, dtype=torch.int32, device=self.device) * self.patches
         packed = PackedTokens(embeddings.flatten(0, 1), offsets)

@@ -28,10 +28,10 @@ def read(source: str) -> dict[str, Any]:
         if settings.pop("kind", None) != KIND:
             raise InputError(f"{source} holds no sparse encoder: load it with its own class")
         return settings
-    modules = _folder.read_json(_folder.fetch(source, "modules.json")) or []
+    modules = _folder.read_modules(source)
     if not modules:
         return {}
-    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+    kinds = [module["type"].rpartition(".")[2] for module in modules]
     if kinds not in (["MLMTransformer", "SpladePooling"], ["Transformer", "SpladePooling"]) or modules[0]["path"]:
         raise InputError(
             f"{source} has the modules {', '.join(kinds)}: read are a masked language model in the folder itself and "
@@ -62,7 +62,7 @@ def write(folder: Path, rules: LateInteractionRules, options: dict[str, Any], *,
         return
     modules = [("", "MLMTransformer"), (_POOLING, "SpladePooling")]
     _folder.write_json(
-        folder / "modules.json",
+        folder / _folder.MODULES,
         [{"idx": i, "name": str(i), "path": path, "type": _LIBRARY + kind} for i, (path, kind) in enumerate(modules)],
     )
     (folder / _POOLING).mkdir()

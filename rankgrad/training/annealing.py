@@ -23,7 +23,7 @@ class AnnealTemperature(pl.Callback):
         shape: how it falls.
 
     Raises:
-        InputError: for values out of range, or a model without a ``temperature``.
+        InputError: for values out of range, a model without a ``temperature``, or a run without an end.
 
     Example:
         >>> anneal = AnnealTemperature(start=0.4, end=0.1, share=0.5)
@@ -58,9 +58,11 @@ class AnnealTemperature(pl.Callback):
         return self.start * (self.end / self.start) ** part
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse a model without a temperature."""
+        """Refuse a model without a temperature, and a run without an end."""
         if not hasattr(pl_module.model, "temperature"):
             raise InputError(f"{type(pl_module.model).__name__} has no temperature to lower: take the callback out")
+        if trainer.max_epochs == -1 and trainer.max_steps == -1:
+            raise InputError("a run without end has no last temperature: set trainer.max_epochs or trainer.max_steps")
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

@@ -44,14 +44,18 @@ def blend_weights(model: Model, start: nn.Module | Mapping[str, Tensor], *, shar
     if not 0 <= share <= 1:
         raise InputError(f"share={share}: give a number from 0 (as before) to 1 (as trained)")
     before = start.state_dict() if isinstance(start, nn.Module) else start
-    after = model.state_dict()
+    after = model.state_dict(keep_vars=True)
     apart = sorted(after.keys() ^ before.keys())
     apart += [name for name in after.keys() & before.keys() if after[name].shape != before[name].shape]
     if apart:
         raise InputError(
             f"start: {apart[0]} is not the same in both models ({len(apart)} such): give what this very model was"
         )
+    done = set()
     for name, weight in after.items():
-        if weight.is_floating_point():
+        # Tied weights are one memory under several names; what has no address of its own is told by the object.
+        place = (weight.data_ptr() or id(weight), weight.shape)
+        if weight.is_floating_point() and place not in done:
             weight.lerp_(before[name].to(weight), 1 - share)
+        done.add(place)
     return model

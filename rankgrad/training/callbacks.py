@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from rankgrad._checks import InputError
 from rankgrad.training.checkpoints import checkpoint_path, checkpoints_in
 from rankgrad.training.sharding import whole
+
+log = logging.getLogger(__name__)
 
 
 class Checkpoints(Checkpoint):
@@ -82,7 +86,8 @@ def _validation_follows(trainer: pl.Trainer, batch_idx: int) -> bool:
 class BestModel(pl.Callback):
     """Write the model as a folder for ``from_pretrained`` each time a validation beats all before it.
 
-    A run without validation leaves its last model there.
+    A run without validation leaves its last model there. A validation without a value (NaN) beats none, and is
+    logged.
 
     Args:
         folder: where the best model lies, complete at any moment.
@@ -103,6 +108,12 @@ class BestModel(pl.Callback):
         """Go on comparing with the best value before the kill."""
         self.best, self.step = state_dict["best"], state_dict["step"]
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget a best model that is no longer in its folder: the next one is written, however good."""
+        if self.step is not None and trainer.strategy.broadcast(not self.folder.is_dir()):
+            log.warning("%s is gone: the next validation's model becomes the best one", self.folder)
+            self.best, self.step = float("-inf"), None
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare, and write where better."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
@@ -115,6 +126,13 @@ class BestModel(pl.Callback):
                 f"monitor={self.monitor!r} is not logged by validation, which logs {logged}: choose one of these"
             )
         value = float(trainer.callback_metrics[self.monitor])
+        if isnan(value):
+            log.warning(
+                "%s is NaN at step %d: the best model stays what it was. Every validation query was left out, or the "
+                "scores are not finite",
+                self.monitor,
+                trainer.global_step,
+            )
         if value > self.best:
             self.best, self.step = value, trainer.global_step
             self._write(trainer, pl_module)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
@@ -40,7 +40,6 @@ DESCRIPTION = """Train a ranker. A configuration names model, loss and data; eve
   rankgrad fit --config configs/experiment/pydoc_colbert.yaml --resume      (after a crash or a kill)
 """
 TRAINER_DEFAULTS = {
-    "deterministic": True,
     "gradient_clip_val": 1.0,
     "log_every_n_steps": 1,
     "num_sanity_val_steps": 0,
@@ -94,6 +93,9 @@ class FitCLI(LightningCLI):
         try:
             self.config = parser.parse_args([*composed, *options])
             _keep_counts(self.config, config.get("trainer") or {}, options)
+            trainer = self.config.trainer
+            if trainer.deterministic is None:
+                trainer.deterministic = _repeatable(trainer.accelerator)
         except ArgumentError as error:
             raise InputError(f"{error.message or error} (see rankgrad fit --help)") from error
 
@@ -244,6 +246,14 @@ def _keep_counts(config: Any, trainer: dict[str, Any], options: Sequence[str]) -
                 given = yaml.safe_load(options[place + 1])
         if type(given) is int:
             config.trainer[name] = given
+
+
+def _repeatable(accelerator: Any) -> bool | Literal["warn"]:
+    """``trainer.deterministic`` where nothing is said: on a GPU running sums, for one, have no repeatable kernel.
+
+    There they are named in a warning instead of ending the run.
+    """
+    return True if accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available()) else "warn"
 
 
 def _listed(value: Any) -> list[Any]:

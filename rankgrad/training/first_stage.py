@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 
 import torch
 
@@ -11,6 +12,7 @@ from rankgrad._modes import frozen
 from rankgrad.data import Task
 from rankgrad.metrics import ndcg
 from rankgrad.rerank import CrossEncoderReranker, LateInteractionReranker
+from rankgrad.rerank._splice import plus_incoming
 from rankgrad.types import Queries, Ranking
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2)
@@ -37,10 +39,12 @@ def fit_first_stage_weight(
         The weight, which is also ``stage.first_stage_weight`` now.
 
     Raises:
-        InputError: for no weights, or documents other than the stage's.
+        InputError: for no weights or one that is no number, or documents other than the stage's.
     """
     if not weights:
         raise InputError("no weights given: pass at least one")
+    if not all(map(isfinite, weights)):
+        raise InputError(f"weights={list(weights)}: pass finite numbers")
     if tuple(stage.documents) != tuple(task.documents.texts):
         raise InputError(f"the stage reranks other documents than those of {task.name}: build it on task.documents")
     incoming = first_stage(task.queries.texts)
@@ -53,6 +57,9 @@ def fit_first_stage_weight(
     own = scored.scores.gather(1, place)
     labels, judged = task.labels(head), task.judged()
     given = head.scores.masked_fill(~head.mask, 0.0)
-    values = [float(ndcg(own + weight * given, labels, head.mask, k=10, judged=judged).mean()) for weight in weights]
+    values = [
+        float(ndcg(plus_incoming(own, given, weight), labels, head.mask, k=10, judged=judged).mean())
+        for weight in weights
+    ]
     stage.first_stage_weight = weights[int(torch.tensor(values).argmax())]
     return stage.first_stage_weight

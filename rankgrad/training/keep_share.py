@@ -9,6 +9,7 @@ import torch
 
 from rankgrad._checks import InputError
 from rankgrad.modules.token_pruner import TokenPruner
+from rankgrad.training._penalties import add_penalty
 
 
 class KeepShare(pl.Callback):
@@ -42,11 +43,11 @@ class KeepShare(pl.Callback):
         _pruner(pl_module).penalties = []
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Any) -> None:
-        """Add them, in place: Lightning goes on with the loss it has."""
+        """Add them."""
         pruner = _pruner(pl_module)
         if pruner.penalties:
             penalty = torch.stack(pruner.penalties).mean()
-            loss.add_(self.weight * penalty / trainer.accumulate_grad_batches)
+            add_penalty(trainer, loss, self.weight * penalty)
             pl_module.log("train/keep_penalty", penalty)
         pruner.penalties = None
 

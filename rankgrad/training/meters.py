@@ -10,6 +10,8 @@ from torchmetrics import Metric
 class PerQuery(Metric):
     """Keep one metric's value of every query; the result is their mean.
 
+    A query that the metric leaves out (NaN, as by ``empty="skip"`` of :class:`rankgrad.metrics.NDCG`) is no part of it.
+
     In a distributed run every process keeps its own queries and ``compute`` sees those of all processes.
 
     Shape:
@@ -36,8 +38,8 @@ class PerQuery(Metric):
         self.values.append(values.detach().float().flatten())
 
     def compute(self) -> Tensor:
-        """The mean over all queries."""
-        return self.per_query().mean()
+        """The mean over all queries but those whose value is NaN; NaN where none is left."""
+        return self.per_query().nanmean()
 
     def per_query(self) -> Tensor:
         """All values so far, in the order they came; of all processes inside ``compute``, else of this one."""

@@ -90,6 +90,8 @@ class RunFolder:
         self.check(resume=resume, overwrite=overwrite)
         if not _first_process():
             return last_good_checkpoint(self.checkpoints)[0] if resume else None
+        if resume and not self.best.exists():
+            _put_back(self.best)
         for leftover in (*self.path.glob(".*.part"), *self.path.glob(".*.old"), *self.checkpoints.glob(".*.part")):
             _remove(leftover)
         if resume:
@@ -138,6 +140,14 @@ class RunFolder:
 
 def _first_process() -> bool:
     return not getattr(rank_zero_only, "rank", 0)
+
+
+def _put_back(folder: Path) -> None:
+    """Give a folder that a kill caught while it was replaced its name again: by then the old one was set aside."""
+    aside = max(folder.parent.glob(f".{folder.name}.*.old"), key=lambda path: path.stat().st_mtime, default=None)
+    if aside is not None:
+        log.warning("%s was being replaced when the run stopped: the one before is back", folder)
+        aside.rename(folder)
 
 
 def _remove(path: Path) -> None:

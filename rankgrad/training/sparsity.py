@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from torch import nn
 
 from rankgrad._checks import InputError
+from rankgrad.training._penalties import add_penalty
 
 
 class SparsityPenalty(pl.Callback):
@@ -59,16 +60,16 @@ class SparsityPenalty(pl.Callback):
         _model(pl_module).activations = []
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Any) -> None:
-        """Add the penalties, in place: Lightning goes on with the loss it has."""
+        """Add the penalties."""
         model = _model(pl_module)
         for queries, documents in model.activations or []:
-            total = 0.0
+            total = queries.new_zeros(())
             for name, penalty, weights in (("query", self.queries, queries), ("document", self.documents, documents)):
                 pl_module.log(f"train/{name}_terms", (weights > 0).float().sum(dim=-1).mean())
                 if penalty is not None:
                     total = total + penalty(weights)
             total = self.share(trainer.global_step) * total
-            loss.add_(total / trainer.accumulate_grad_batches)
+            add_penalty(trainer, loss, total)
             pl_module.log("train/sparsity_penalty", total)
         model.activations = None
 

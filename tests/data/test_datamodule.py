@@ -222,6 +222,7 @@ def test_ready_lists_are_taken_as_they_are(tmp_path: Path) -> None:
         ({"candidates": None}, "candidates: validation needs them"),
         ({"train_split": "nothing"}, "no split 'nothing': choose one of train, validation"),
         ({"validation_split": "nothing"}, "no split 'nothing'"),
+        ({"candidates": {"q0": {"d5": 1.0}}, "negatives": 0}, "none for any of the 6 queries of small/validation"),
         ({"validation_split": "train"}, "validation_split='train' is the training split"),
         ({"tokenizer": None}, "tokenizer: pass one"),
         ({"source": NOTHING, "validation_split": None}, "hold no judgement"),

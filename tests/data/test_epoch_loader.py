@@ -118,3 +118,28 @@ def test_a_place_in_other_data_is_refused(change: dict) -> None:
 def test_loaders_that_cannot_be(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         loader(**options)
+
+
+class Broken(Numbers):
+    """Lists that cannot be read."""
+
+    def __init__(self, size: int, error: Exception) -> None:
+        super().__init__(size)
+        self.error = error
+
+    def __getitem__(self, key: tuple[int, int]) -> CandidateList:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [InputError("line 3: no query\nin the second file"), FileNotFoundError(2, "No such file", "a.png")]
+)
+def test_an_error_of_a_worker_is_the_one_it_raised(error: Exception) -> None:
+    lists = Broken(4, error)
+    broken = EpochLoader(lists, names, batch_size=2, shuffle=False, workers=1)  # pyright: ignore
+    with pytest.raises(type(error)) as raised:
+        next(iter(broken))
+    broken.close()
+    assert type(raised.value) is type(error)
+    assert str(raised.value) == str(error)
+    assert "Traceback" in str(raised.value.__cause__), "where it came from is still told"

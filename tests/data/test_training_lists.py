@@ -68,6 +68,21 @@ def test_a_query_without_candidates_counts(small: Collection) -> None:
     assert [(one.labels, one.judged) for one in lists] == [((0.0,), (2.0, 1.0))] * 6
 
 
+def test_queries_without_a_negative_are_counted(small: Collection, candidates: Run) -> None:
+    task = small.task("train")
+    fewer = {query: found for query, found in candidates.items() if query not in ("q0", "q7")}
+    with pytest.warns(UserWarning, match="small/train: 2 of 40 queries have no irrelevant document among"):
+        lists = DrawnLists(task, fewer)
+    assert len(lists[0, 0].documents) == 1
+    for names in (fewer, {}):
+        DrawnLists(task, names, negatives=0)
+    with pytest.raises(InputError, match=r"none of 40 queries has an irrelevant document among .* ranks 1 to 100"):
+        DrawnLists(task, {"another query": {"d0": 1.0}})
+    one = Task("t", Texts(("d",), ("D",)), Texts(("q",), ("Q",)), {"q": {"d": 1}})
+    with pytest.raises(InputError, match="none of 1 queries has an irrelevant document in the collection"):
+        DrawnLists(one, None)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

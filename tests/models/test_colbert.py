@@ -50,6 +50,17 @@ def test_forward_is_maxsim_whatever_the_grouping(colbert: ColBERT, in_batch_nega
         torch.testing.assert_close(scores[batch.mask], wanted[batch.mask], atol=1e-5, rtol=0)
 
 
+def test_gradients_are_kept_in_training_alone(colbert: ColBERT) -> None:
+    for training in (False, True):
+        colbert.train(training)
+        documents = colbert.encode_documents(DOCUMENTS, pool_factor=2)
+        assert documents.embeddings.requires_grad is training
+        assert colbert.encode_queries(QUERIES)[0].requires_grad is training
+        assert colbert.score(QUERIES, documents).requires_grad is training
+    with torch.no_grad():
+        assert not colbert.score(QUERIES, documents).grad_fn
+
+
 def test_batched_encoding_equals_one_by_one(colbert: ColBERT) -> None:
     with torch.no_grad():
         packed = colbert.encode_documents(DOCUMENTS, batch_size=3)

@@ -14,6 +14,7 @@ from rankgrad.data import CandidateList, ListCollate
 from rankgrad.models import ColBERT, CrossEncoder
 from rankgrad.models import _folder as folder_tools
 from rankgrad.modules.cross_attention import restarted_positions
+from rankgrad.tokens import LateInteractionRules, LateInteractionTokenizer, PairTokenizer
 
 QUERY = "return the number of items"
 DOCUMENTS = ["a list, and its items.", "open a file and read its lines", "join several strings", "x"]
@@ -76,8 +77,18 @@ def test_the_document_is_cut_and_the_query_kept(cross_encoder: CrossEncoder) -> 
     assert tokens.token_type_ids[0].tolist() == [0] * 7 + [1] * 25
 
 
+def test_pairs_beyond_the_encoders_positions_are_cut_counted_and_said_once(tiny_encoder_folder: Path) -> None:
+    model = CrossEncoder.from_pretrained(tiny_encoder_folder, max_length=1000, query_length=400)
+    assert (model.tokenizer.max_length, model.tokenizer.query_length) == (512, 256)
+    pairs = [QUERY] * 2, ["open a file " * 300, "x"]
+    with pytest.warns(UserWarning, match=r"1 of 2 pairs were cut at the encoder's 512 positions; max_length=1000"):
+        model.score(*pairs)
+    model.score(*pairs)
+
+
 def test_gradients_reach_encoder_and_head(cross_encoder: CrossEncoder) -> None:
-    cross_encoder.score([QUERY] * 2, DOCUMENTS[:2]).diff().sum().backward()
+    assert not cross_encoder.score([QUERY] * 2, DOCUMENTS[:2]).requires_grad
+    cross_encoder.train().score([QUERY] * 2, DOCUMENTS[:2]).diff().sum().backward()
     moved = {name.split(".")[0] for name, p in cross_encoder.named_parameters() if p.grad is not None and p.grad.any()}
     assert moved == ({"encoder"} if cross_encoder.head is None else {"encoder", "head", "across"})
 
@@ -93,6 +104,16 @@ def test_gradients_reach_encoder_and_head(cross_encoder: CrossEncoder) -> None:
 def test_bad_pairs(cross_encoder: CrossEncoder, call: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         call(cross_encoder)  # type: ignore[operator]
+
+
+def test_lengths_and_prefixes_that_cannot_be(cross_encoder: CrossEncoder) -> None:
+    backend = cross_encoder.text_tokenizer.backend_tokenizer
+    with pytest.raises(InputError, match=r"max_length=8 leaves no room .* query_length=5 and 3 special tokens:"):
+        PairTokenizer(backend, max_length=8, query_length=5)
+    with pytest.raises(InputError, match="got 2 and 1"):
+        cross_encoder.tokenizer(["a", "b"], ["x"])
+    with pytest.raises(InputError, match="query_prefix='ask' is no token"):
+        LateInteractionTokenizer(backend, LateInteractionRules(query_prefix="ask"), mask_id=0)
 
 
 def test_unknown_head(tiny_encoder_folder: Path) -> None:

@@ -158,7 +158,7 @@ def test_compression_by_one_changes_nothing_by_two_leaves_fewer_tokens(tiny_enco
     # [CLS], five words and [SEP] of the query, [SEP] of the document: eight tokens stay; of the rest, half.
     left = int((8 + -(-(lengths - 8) // 2)).sum())
     assert widths == [int(lengths.sum()), *[left] * (len(widths) - 1)]
-    loss = shorter.score([QUERY] * 4, DOCUMENTS).diff().square().sum()
+    loss = shorter.train().score([QUERY] * 4, DOCUMENTS).diff().square().sum()
     loss.backward()
     gradients = [p.grad for p in shorter.parameters() if p.grad is not None]
     assert gradients

@@ -50,6 +50,8 @@ def test_a_score_is_maxsim_over_patches(model: ImageColBERT) -> None:
         torch.testing.assert_close(model.score(["open a file"], packed)[0], wanted)
     assert packed.cu_seqlens.tolist() == [0, 4, 8, 12]
     assert model.encode_images(images, pool_factor=2).cu_seqlens.tolist() == [0, 2, 4, 6]
+    assert not model.encode_images(images).embeddings.requires_grad
+    assert model.train().encode_images(images).embeddings.requires_grad
 
 
 def test_a_step_teaches_both_sides(model: ImageColBERT) -> None:

@@ -244,7 +244,6 @@ def outside(folder: Path) -> None:
         (config("2_Dense", module_input_name="cls"), "2_Dense makes cls of cls"),
         (config("2_Dense", module_output_name="scores"), "3_LayerNorm behind the one"),
         (config("5_Dense", module_output_name=None), "nothing in it gives a score"),
-        (settings(default_prompt_name="web"), "puts the prompt 'find: ' before each query"),
         (transformer(transformer_task="fill-mask"), "for fill-mask: read are a classifier alone"),
         (transformer(modality_config={"message": {"method": "forward"}}), "chat template: load it with CausalReranker"),
         (

@@ -92,6 +92,38 @@ def test_pooling_and_layers(library: ModuleType, tiny_encoder_folder: Path, tmp_
     assert again[5].dropout == 0.3
 
 
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_default_prompt_before_the_queries(
+    library: ModuleType, tiny_encoder_folder: Path, tmp_path: Path, pooled: bool
+) -> None:
+    from sentence_transformers.base.modules import Dense, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    with quiet():
+        torch.manual_seed(0)
+        if pooled:
+            last = Dense(32, 1, activation_function=nn.Identity(), module_output_name="scores")
+            parts = [Transformer(str(tiny_encoder_folder)), Pooling(32, "mean"), last]
+        else:
+            start = CrossEncoder.from_pretrained(tiny_encoder_folder, head="cls")
+            start.backbone.classifier.weight.data *= 100  # type: ignore[union-attr, operator]
+            start.save_pretrained(tmp_path / "start")
+            parts = [Transformer(str(tmp_path / "start"), transformer_task="sequence-classification")]
+        options = {"prompts": {"web": "open: "}, "default_prompt_name": "web"}
+        peer = library.CrossEncoder(modules=parts, device="cpu", **options)
+        expected = predicted(library, peer)
+        peer.save_pretrained(str(tmp_path / "theirs"))
+        peer.default_prompt_name = None
+        assert (predicted(library, peer) - expected).abs().max() > 1e-4
+    ours = CrossEncoder.from_pretrained(tmp_path / "theirs")
+    same(scored(ours), expected)
+    ours.save_pretrained(tmp_path / "ours", layout="sentence-transformers")
+    same(predicted(library, tmp_path / "ours"), expected)
+    renamed = CrossEncoder.from_pretrained(tmp_path / "theirs", query_prompt="sort ")
+    renamed.save_pretrained(tmp_path / "renamed", layout="sentence-transformers")
+    same(predicted(library, tmp_path / "renamed"), scored(renamed))
+
+
 def test_a_head_made_here(library: ModuleType, tiny_encoder_folder: Path, tmp_path: Path) -> None:
     from transformers import BertModel
 

@@ -80,7 +80,7 @@ def test_a_folder_keeps_them(tiny_encoder_folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["fixed", "learned"])
 def test_only_learned_ones_have_a_gradient(tiny_encoder_folder: Path, kind: str) -> None:
-    model = colbert(tiny_encoder_folder, query_weights=kind).fit_idf(DOCUMENTS)
+    model = colbert(tiny_encoder_folder, query_weights=kind).fit_idf(DOCUMENTS).train()
     assert model.query_weights is not None
     model.score(["sort a list"], model.encode_documents(DOCUMENTS)).sum().backward()
     gradient = model.query_weights.weight.grad

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
@@ -176,6 +177,9 @@ def test_what_cannot_be_annealed(colbert: Callable[..., ColBERT]) -> None:
     for options in ({"start": 0.1, "end": 0.2}, {"end": 0.0}, {"share": 0.0}, {"shape": "cosine"}):
         with pytest.raises(InputError):
             AnnealTemperature(**options)  # type: ignore[arg-type]
+    endless = SimpleNamespace(max_epochs=-1, max_steps=-1)
+    with pytest.raises(InputError, match="a run without end"):
+        AnnealTemperature().on_fit_start(endless, SimpleNamespace(model=colbert()))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="weight=0"):
         KeepShare(weight=0)
     with pytest.raises(InputError, match="has no pruner"):

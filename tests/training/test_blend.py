@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from rankgrad._checks import InputError
+from rankgrad.models import SparseEncoder
 from rankgrad.training import blend_weights
 
 
@@ -26,6 +29,20 @@ def test_weights_lie_between(share: float) -> None:
         torch.testing.assert_close(weight, torch.full_like(weight, 1.0 + 3.0 * share))
     assert trained.state_dict()["1.num_batches_tracked"] == 7
     assert all(bool((weight == 1.0).all()) for weight in start.parameters())
+
+
+def test_tied_weights_are_blended_once(tiny_mlm_folder: Path) -> None:
+    trained, start = (SparseEncoder.from_pretrained(tiny_mlm_folder) for _ in range(2))
+    before = {name: value.clone() for name, value in start.state_dict().items()}
+    with torch.no_grad():
+        for weight in trained.parameters():
+            weight += 1.0
+    names = list(trained.state_dict())
+    assert len({value.data_ptr() for value in trained.state_dict().values()}) < len(names), "nothing is tied here"
+    blend_weights(trained, start, share=0.25)
+    learnt = {name for name, _ in trained.named_parameters(remove_duplicate=False)}
+    for name, weight in trained.state_dict().items():
+        torch.testing.assert_close(weight, before[name] + 0.25 * (name in learnt), msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_a_state_from_before_will_do() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,11 +41,22 @@ def test_the_best_model_is_kept_not_the_last(train, tmp_path: Path, validations,
     assert same(CrossEncoder.from_pretrained(run.best), validations[best])
 
 
-def test_the_best_value_survives_a_stop(train, tmp_path: Path, validations) -> None:
+def test_the_best_value_survives_a_stop(train, tmp_path: Path, validations, caplog) -> None:
     run = RunFolder(tmp_path, tensorboard=False)
     train(run, max_epochs=2)
+    assert caplog.text == ""
     train(run, max_epochs=4, resume=True)
     assert same(CrossEncoder.from_pretrained(run.best), validations[1])
+    assert "val/nDCG@10 is NaN at step 18: the best model stays what it was" in caplog.text
+
+
+def test_a_best_model_that_is_gone_is_replaced_by_the_next(train, tmp_path: Path, validations, caplog) -> None:
+    run = RunFolder(tmp_path, tensorboard=False)
+    train(run, max_epochs=3)
+    shutil.rmtree(run.best)
+    train(run, max_epochs=4, resume=True)
+    assert "best is gone" in caplog.text
+    assert same(CrossEncoder.from_pretrained(run.best), validations[3])
 
 
 def test_what_is_checked_before_training_is_no_validation(train, tmp_path: Path, validations) -> None:

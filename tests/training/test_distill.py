@@ -105,7 +105,8 @@ def test_scores_of_all_that_can_be_drawn(tmp_path: Path) -> None:
         teacher_scores=str(tmp_path / "scores.jsonl"),
         validation_split=None,
     )
-    data.prepare_lists()
+    with pytest.warns(UserWarning, match="1 of 2 queries have no irrelevant document"):
+        data.prepare_lists()
     drawn = [data.train_lists[0, index] for index in range(2)]
     assert [one.teacher_scores for one in drawn] == [(1104.0, 504.0), (409.0,)]
 

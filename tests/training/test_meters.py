@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from rankgrad.metrics import NDCG
 from rankgrad.training.meters import PerQuery
 
 
@@ -12,6 +13,16 @@ def test_the_mean_is_over_queries_not_over_batches() -> None:
     meter.update(torch.tensor([0.0]))
     assert meter.compute() == 0.75
     assert meter.per_query().tolist() == [1.0, 1.0, 1.0, 0.0]
+
+
+def test_queries_left_out_of_a_metric_are_left_out_of_the_mean() -> None:
+    metric, meter = NDCG(k=10, empty="skip"), PerQuery()
+    scores, labels = torch.tensor([[2.0, 1.0]] * 2), torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    meter.update(metric(scores, labels))
+    assert meter.compute() == 1.0
+    meter.reset()
+    meter.update(metric(scores[1:], labels[1:]))
+    assert meter.compute().isnan()
 
 
 def test_reset_forgets() -> None:

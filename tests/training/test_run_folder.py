@@ -49,6 +49,19 @@ def test_resuming_takes_the_last_checkpoint_and_clears_what_the_kill_left(used: 
     assert not (used.path / ".best.abc.part").exists()
 
 
+def test_the_best_model_caught_between_two_names_is_put_back(used: RunFolder, caplog) -> None:
+    used.best.rename(used.path / ".best.abc.old")
+    (used.path / ".best.abc.old" / "model.safetensors").write_text("the only one")
+    with caplog.at_level(logging.WARNING):
+        used.begin(resume=True)
+    assert (used.best / "model.safetensors").read_text() == "the only one"
+    assert not list(used.path.glob(".best.*"))
+    assert "best was being replaced" in caplog.text
+    (used.path / ".best.abc.old").mkdir()
+    used.begin(resume=True)
+    assert (used.best / "model.safetensors").exists()
+
+
 def test_a_damaged_checkpoint_is_set_aside_and_named(used: RunFolder, caplog) -> None:
     last = checkpoint_path(used.checkpoints, 20)
     last.write_bytes(last.read_bytes()[:50])

@@ -31,20 +31,24 @@ class Logged:
         self.values[name] = torch.as_tensor(value)
 
 
-def test_the_loss_grows_by_the_penalties_in_their_share(tiny_mlm_folder: Path) -> None:
+@pytest.mark.parametrize("factor", [None, 1024.0])
+def test_the_loss_grows_by_the_penalties_in_their_share(tiny_mlm_folder: Path, factor: float | None) -> None:
     model = SparseEncoder.from_pretrained(tiny_mlm_folder)
     features = ListCollate(model.tokenizer, in_batch_negatives=True)(LISTS).features
     callback = SparsityPenalty(queries=L1Penalty(0.5), documents=FlopsPenalty(2.0), ramp_steps=4)
     module = Logged(model)
-    trainer = SimpleNamespace(global_step=1, accumulate_grad_batches=2)
+    # In float16 Lightning multiplies the loss by the scaler's factor before it hands it over.
+    scaler = None if factor is None else torch.amp.GradScaler("cpu", init_scale=factor)
+    plugin = SimpleNamespace(scaler=scaler) if scaler else SimpleNamespace()
+    trainer = SimpleNamespace(global_step=1, accumulate_grad_batches=2, precision_plugin=plugin)
     callback.on_train_batch_start(trainer, module, None, 0)  # type: ignore[arg-type]
     model(features)
-    loss = torch.tensor(3.0) * 1
+    loss = torch.tensor(3.0) * (factor or 1)
     callback.on_before_backward(trainer, module, loss)  # type: ignore[arg-type]
     queries = model.embed_queries(features.queries)
     documents = torch.cat([model.embed_documents(group) for group in features.documents])
     penalty = 0.25 * (0.5 * queries.sum(1).mean() + 2 * documents.mean(0).square().sum())
-    torch.testing.assert_close(loss, 3 + penalty / 2)
+    torch.testing.assert_close(loss, (3 + penalty / 2) * (factor or 1))
     torch.testing.assert_close(module.values["train/sparsity_penalty"], penalty)
     torch.testing.assert_close(module.values["train/query_terms"], (queries > 0).float().sum(1).mean())
     assert model.activations is None
