@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SETTINGS = "index.json"
 TENSORS = "index.safetensors"
 FORMAT_VERSION = 1
+
+# What the files of an index are called, at first and when it replaces another, and what a killed writer leaves of them.
+_OWN = re.compile(r"index\.(safetensors|faiss)|index-[0-9a-f]{32}\.\w+|\.index(-[0-9a-f]{32})?\.\w+\.\d+\.part")
 
 
 class Engine(NamedTuple):
@@ -40,26 +43,28 @@ def write_index(
     settings: dict[str, Any],
     *,
     engine: Engine | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write an index as a whole or not at all, wherever the process is killed.
 
     A new folder is made beside its place and renamed. In the folder of an older index the new files get names of their
-    own; the settings, which name them, are then replaced by one rename, and what they no longer name is removed. A
-    reader that has the older tensors mapped keeps them. One process may write a folder at a time.
+    own; the settings, which name them, are then replaced by one rename, and the older index's files are removed, no
+    others. A reader that has the older tensors mapped keeps them. One process may write a folder at a time.
 
     Args:
-        folder: a new or empty folder, or an older index, which is replaced.
+        folder: a new or empty folder, or an older index of this kind, which is replaced.
         kind: which stage reads it.
         tensors: the buffers.
         settings: plain values.
         engine: a third file; None = there is none.
+        overwrite: replace an index of another kind too.
 
     Raises:
-        InputError: when the folder holds other files.
+        InputError: when the folder holds other files, or an index of another kind.
     """
     require("safetensors.torch", "text")
-    check_replaceable(folder, SETTINGS)
     folder = Path(folder)
+    check_replaceable_index(folder, kind, overwrite=overwrite)
     content = {"format_version": FORMAT_VERSION, "kind": kind, **settings}
     content |= {} if engine is None else {"engine": engine.name}
     if not (folder / SETTINGS).is_file():
@@ -82,8 +87,43 @@ def write_index(
                 (folder / name).unlink(missing_ok=True)
         raise
     for other in folder.iterdir():
-        if other.name not in (SETTINGS, *written):
-            shutil.rmtree(other) if other.is_dir() else other.unlink(missing_ok=True)
+        if _OWN.fullmatch(other.name) and other.name not in written:
+            other.unlink(missing_ok=True)
+
+
+def check_replaceable_index(folder: str | Path, kind: str, *, overwrite: bool = False) -> None:
+    """Refuse a folder that an index of this kind must not replace, before the work of making one.
+
+    Args:
+        folder: new, empty, or an older index's.
+        kind: of the index that is to come there.
+        overwrite: replace an index of another kind too.
+
+    Raises:
+        InputError: when the folder holds other files, or an index of another kind.
+
+    Example:
+        >>> check_replaceable_index("no/such/folder", "bm25")
+    """
+    check_replaceable(folder, SETTINGS)
+    path = Path(folder) / SETTINGS
+    if not path.is_file():
+        return
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        settings = None
+    old = settings.get("kind") if isinstance(settings, dict) and "format_version" in settings else None
+    if not isinstance(old, str):
+        raise InputError(
+            f"{folder} holds an {SETTINGS} that is none of ours, or damaged, and would be replaced: name a new or "
+            "empty folder, or remove this one"
+        )
+    if old != kind and not overwrite:
+        raise InputError(
+            f"{folder} holds an index of kind {old!r}, which one of kind {kind!r} would replace: name another folder, "
+            "or remove this one"
+        )
 
 
 def read_index(

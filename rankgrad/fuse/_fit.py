@@ -126,7 +126,7 @@ def _prepared(given: Judged, name: str) -> _Lists:
     labels = labels_of(aligned.ids, aligned.mask, judgements).to(aligned.scores.dtype)
     if not bool((labels > 0).any()):
         raise InputError(f"{name}: no list holds a relevant document of any query: compare the ids")
-    return _Lists(aligned, labels, judgements.ideal().to(labels.dtype))
+    return _Lists(aligned, labels, judgements.ideal().to(labels))
 
 
 @torch.no_grad()

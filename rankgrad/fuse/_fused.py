@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from rankgrad._checks import InputError
-from rankgrad.fuse.align import Aligned, align_checked, check_rankings
+from rankgrad.fuse.align import Aligned, align_checked, check_rankings, on_one_device
 from rankgrad.ops import RankFunction
 from rankgrad.ops._order import stable_order
 from rankgrad.types import Ranking
@@ -27,7 +27,7 @@ def fuse(rankings: Sequence[Ranking], contributions: Contributions, *, ranker: R
     """Every document of any list by the sum of its contributions, best first; of equal scores the lower id.
 
     Args:
-        rankings: one a list, of the same queries.
+        rankings: one a list, of the same queries, fused on the device of the first.
         contributions: from aligned lists to what each adds.
         ranker: as for :func:`rankgrad.fuse.align`.
 
@@ -35,6 +35,7 @@ def fuse(rankings: Sequence[Ranking], contributions: Contributions, *, ranker: R
         ids, scores, mask ``[queries, documents]``, as wide as the largest union of a query.
     """
     check_rankings(rankings)
+    rankings = on_one_device(rankings)
     queries, width = len(rankings[0].ids), sum(ranking.ids.shape[1] for ranking in rankings)
     group = max(1, _GROUP_ELEMENTS // max(width, 1))
     parts = []

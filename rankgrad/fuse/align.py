@@ -48,7 +48,7 @@ def align(rankings: Sequence[Ranking], *, ranker: RankFunction | None = None) ->
     ties keeps the order it came in.
 
     Args:
-        rankings: one a list, of the same queries; lengths may differ.
+        rankings: one a list, of the same queries; lengths may differ. What lies on other devices goes to the first's.
         ranker: takes the ranks from the scores instead; a soft one makes them differentiable.
 
     Shape:
@@ -67,11 +67,23 @@ def align(rankings: Sequence[Ranking], *, ranker: RankFunction | None = None) ->
                  [1., 0.]]]))
     """
     check_rankings(rankings)
-    return align_checked(rankings, ranker=ranker)
+    return align_checked(on_one_device(rankings), ranker=ranker)
+
+
+def on_one_device(rankings: Sequence[Ranking]) -> list[Ranking]:
+    """The rankings on the device of the first one: stages run where they like, a FAISS or Qdrant one on the CPU.
+
+    Example:
+        >>> one = Ranking(torch.tensor([[7]]), torch.tensor([[2.0]]), torch.ones(1, 1, dtype=torch.bool))
+        >>> on_one_device([one, one])[1].ids.device
+        device(type='cpu')
+    """
+    device = rankings[0].ids.device
+    return [Ranking(*(field.to(device) for field in ranking)) for ranking in rankings]
 
 
 def align_checked(rankings: Sequence[Ranking], *, ranker: RankFunction | None = None) -> Aligned:
-    """:func:`align` of rankings that :func:`check_rankings` has seen."""
+    """:func:`align` of rankings on one device that :func:`check_rankings` has seen."""
     ids, mask = (torch.cat(parts, dim=1) for parts in ([r.ids for r in rankings], [r.mask for r in rankings]))
     # Masked places share one id beyond all others: they fill the last column of a query, where it has any.
     ids, beyond = _with_masked_last(ids, mask)

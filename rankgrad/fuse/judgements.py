@@ -36,10 +36,10 @@ def labels_of(ids: Tensor, mask: Tensor, judgements: Judgements) -> Tensor:
     Args:
         ids: row numbers.
         mask: True = a real document.
-        judgements: of the same queries.
+        judgements: of the same queries, on whatever device.
 
     Shape:
-        ids, mask ``[queries, documents]`` -> ``[queries, documents]`` in the labels' dtype.
+        ids, mask ``[queries, documents]`` -> ``[queries, documents]`` in the labels' dtype, on the ids' device.
 
     Raises:
         InputError: for judgements of another number of queries.
@@ -53,6 +53,7 @@ def labels_of(ids: Tensor, mask: Tensor, judgements: Judgements) -> Tensor:
         raise InputError(
             f"judgements are of {judgements.ids.shape[0]} queries, the rankings of {ids.shape[0]}: give one row a query"
         )
+    judgements = Judgements(*(field.to(ids.device) for field in judgements))
     if judgements.ids.shape[1] == 0:
         return judgements.labels.new_zeros(ids.shape)
     known, order = judgements.ids.masked_fill(~judgements.mask, _BEYOND).sort(dim=1)

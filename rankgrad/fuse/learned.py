@@ -33,7 +33,7 @@ class LearnedFusion(nn.Module):
     - ``"score_sum"``: ``f = sigmoid(z_l(d) / T_l)`` of the list's z-scores, ``T = exp(log_temperatures)``.
 
     With ``soft_ranks`` the ranks are soft ones (Laplace) of ``z_l / T_l``, so that gradients reach the scores of the
-    stages before, and ``T_l`` says how sharply a list's scores rank.
+    stages before, and ``T_l`` says how sharply a list's scores rank. All is computed where the first ranking is.
 
     Args:
         lists: how many there are.
@@ -153,7 +153,7 @@ class LearnedFusion(nn.Module):
         if aligned.scores.shape[1] != self.lists:
             raise InputError(f"rankings: this fusion is of {self.lists} lists, got {aligned.scores.shape[1]}")
         values = self._values(aligned) * aligned.held
-        return self.weights.to(values.dtype).unsqueeze(1) * values
+        return self.weights.to(values).unsqueeze(1) * values
 
     def forward(self, rankings: Sequence[Ranking]) -> Ranking:
         return fuse(rankings, self.contributions)
@@ -210,15 +210,15 @@ class LearnedFusion(nn.Module):
             ranks = aligned.ranks
         else:
             scaled = normalise_clean(aligned.scores, aligned.held, method="z_score")
-            scaled = scaled / self.log_temperatures.exp().to(scaled.dtype).unsqueeze(1)
+            scaled = scaled / self.log_temperatures.exp().to(scaled).unsqueeze(1)
             if self.method == "score_sum":
                 return scaled.sigmoid()
             ranks = soft_rank(scaled, temperature=1.0, method="laplace", mask=aligned.present)
         ranks = ranks + (1 - aligned.held)
         if self.persistence_logit is not None:
-            persistence = self.persistence_logit.sigmoid().to(ranks.dtype)
+            persistence = self.persistence_logit.sigmoid().to(ranks)
             return (1 - persistence) * persistence ** (ranks - 1)
-        return 1 / ((0.0 if self.log_k is None else self.log_k.exp().to(ranks.dtype)) + ranks)
+        return 1 / ((0.0 if self.log_k is None else self.log_k.exp().to(ranks)) + ranks)
 
 
 def _check_range(value: float, name: str, low: float, high: float) -> None:

@@ -84,6 +84,7 @@ class RankBiasedCentroids(nn.Module):
 
 def _terms(aligned: Aligned, *, persistence: float | Tensor, weights: Weights) -> Tensor:
     held = aligned.held
+    persistence = persistence.to(held.device) if isinstance(persistence, Tensor) else persistence
     # Absent documents have rank 0, and so an exponent of 0.
     decayed = (1 - persistence) * persistence ** (aligned.ranks - held)
     return list_weights(weights, aligned) * decayed * held

@@ -39,7 +39,7 @@ def reciprocal_rank_fusion(
         the documents of all lists; of equal scores the lower id first.
 
     Raises:
-        InputError: for ``k + first_rank`` of 0 or less, or weights or rankings that cannot be used.
+        InputError: for ``k + first_rank`` that is not above 0 and finite, or weights or rankings that cannot be used.
 
     Reference:
         Cormack, Clarke, Büttcher: Reciprocal rank fusion outperforms Condorcet and individual rank learning methods,
@@ -91,6 +91,7 @@ class ReciprocalRankFusion(nn.Module):
 
 def _terms(aligned: Aligned, *, k: float | Tensor, weights: Weights, first_rank: int) -> Tensor:
     held = aligned.held
+    k = k.to(held.device) if isinstance(k, Tensor) else k
     # Absent documents have rank 0; they get 1 so that no division by 0 reaches the gradient.
     return list_weights(weights, aligned) * held / (aligned.ranks + (1 - held) + (k + first_rank - 1))
 
@@ -99,5 +100,5 @@ def _check(k: float | Tensor, first_rank: int) -> None:
     if first_rank not in (0, 1):
         raise InputError(f"first_rank: expected 0 or 1, got {first_rank!r}")
     value = float(k.detach()) if isinstance(k, Tensor) else k
-    if not value + first_rank > 0:
+    if not 0 < value + first_rank < float("inf"):
         raise InputError(f"k: expected a number above {-first_rank} with first_rank={first_rank}, got {value}")

@@ -154,7 +154,9 @@ class Cascade(nn.Module):
                 chance = soft_hand_over(scores[-1], chances[-1], mask, k=k, temperature=self.temperature)
             scores.append(found)
             chances.append(chance)
-        return CascadeScores(torch.stack(scores), torch.stack(chances), mask, self.expected_cost(mask.sum(dim=1)))
+        # The candidates may come from a first stage on another device.
+        cost = self.expected_cost(mask.sum(dim=1).to(self.costs.device)).to(mask.device)
+        return CascadeScores(torch.stack(scores), torch.stack(chances), mask, cost)
 
     def forward(self, queries: Any, ranking: Ranking) -> Ranking:
         """Reorder ``ranking``.

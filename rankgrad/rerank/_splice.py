@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -11,8 +12,8 @@ from rankgrad._checks import InputError, check_texts
 from rankgrad.types import Queries, Ranking
 
 
-def check_stage(documents: Sequence[str], k: int) -> None:
-    """Refuse a collection that is none, and a ``k`` that reranks nothing.
+def check_stage(documents: Sequence[str], k: int, first_stage_weight: float | Tensor = 0.0) -> None:
+    """Refuse a collection that is none, a ``k`` that reranks nothing, and a weight that is no finite number.
 
     Raises:
         InputError: naming the argument and the remedy.
@@ -20,6 +21,11 @@ def check_stage(documents: Sequence[str], k: int) -> None:
     check_texts(documents, "document", allow_blank=True)
     if k < 1:
         raise InputError(f"k={k} reranks nothing: pass at least 1")
+    if isinstance(first_stage_weight, Tensor):
+        if first_stage_weight.numel() != 1:
+            raise InputError(f"first_stage_weight: expected one number, got shape {list(first_stage_weight.shape)}")
+    elif not math.isfinite(first_stage_weight):
+        raise InputError(f"first_stage_weight={first_stage_weight} must be a finite number: 0 leaves the scores alone")
 
 
 def check_ranking(queries: Queries, ranking: Ranking, documents: int) -> None:
@@ -41,7 +47,29 @@ def check_ranking(queries: Queries, ranking: Ranking, documents: int) -> None:
         )
 
 
-def splice(ranking: Ranking, scores: Tensor, *, first_stage_weight: float = 0.0) -> Ranking:
+def plus_incoming(scores: Tensor, incoming: Tensor, weight: float | Tensor) -> Tensor:
+    """``scores + weight incoming``, where 0 times an infinite score is 0.
+
+    A weight that is a tensor receives a gradient, at 0 too, from the finite scores that came in.
+
+    Shape:
+        scores, incoming: any shape, the same; weight ``[]`` or ``[1]``.
+
+    Example:
+        >>> incoming = torch.tensor([2.0, -torch.inf])
+        >>> plus_incoming(torch.ones(2), incoming, 0.0), plus_incoming(torch.ones(2), incoming, 0.5)
+        (tensor([1., 1.]), tensor([2., -inf]))
+    """
+    if not isinstance(weight, Tensor):
+        return scores + weight * incoming if weight else scores
+    weight = weight.to(scores)
+    infinite = incoming.isinf()
+    part = weight * incoming.masked_fill(infinite, 0.0)
+    beyond = (weight.detach() * incoming).where(infinite & (weight.detach() != 0), 0.0)
+    return scores + part + beyond
+
+
+def splice(ranking: Ranking, scores: Tensor, *, first_stage_weight: float | Tensor = 0.0) -> Ranking:
     """Reorder the head of a ranking by ``scores``; its tail follows in its own order.
 
     The tail's scores say nothing beside the new ones, so it gets new ones too: falling in steps from below the lowest
@@ -50,7 +78,7 @@ def splice(ranking: Ranking, scores: Tensor, *, first_stage_weight: float = 0.0)
     Args:
         ranking: the ranking that came in.
         scores: new scores of its first columns; a masked place counts for nothing whatever stands there.
-        first_stage_weight: how much of the incoming score is added to a new one.
+        first_stage_weight: how much of the incoming score is added to a new one; a tensor takes a gradient.
 
     Shape:
         scores: float32 ``[queries, head]``, ``head <= k``.
@@ -63,8 +91,8 @@ def splice(ranking: Ranking, scores: Tensor, *, first_stage_weight: float = 0.0)
         ([[8, 7, 9]], [[0.5, 0.25, -0.75]])
     """
     head, width = scores.shape[-1], ranking.ids.shape[-1]
-    if first_stage_weight:
-        scores = scores + first_stage_weight * ranking.scores[:, :head].masked_fill(~ranking.mask[:, :head], 0.0)
+    incoming = ranking.scores[:, :head].masked_fill(~ranking.mask[:, :head], 0.0)
+    scores = plus_incoming(scores, incoming, first_stage_weight)
     lowest = scores.detach().masked_fill(~ranking.mask[:, :head] | scores.isinf(), torch.inf).amin(-1, keepdim=True)
     lowest = lowest.masked_fill(lowest.isinf(), 0.0)
     # Steps of 1 would vanish beside scores beyond float32's whole numbers.

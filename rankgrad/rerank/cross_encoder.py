@@ -39,7 +39,7 @@ class CrossEncoderReranker(nn.Module):
             common say. :func:`rankgrad.training.fit_first_stage_weight` finds it on validation queries.
 
     Raises:
-        InputError: for an empty collection, or ``k`` or ``batch_size`` below 1.
+        InputError: for an empty collection, ``k`` or ``batch_size`` below 1, or a weight that is not finite.
 
     Reference:
         R. Nogueira, K. Cho, "Passage Re-ranking with BERT", 2019.
@@ -64,7 +64,7 @@ class CrossEncoderReranker(nn.Module):
         first_stage_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        check_stage(documents, k)
+        check_stage(documents, k, first_stage_weight)
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size} scores nothing: pass at least 1")
         self.scorer = scorer

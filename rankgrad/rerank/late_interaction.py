@@ -54,7 +54,7 @@ class LateInteractionReranker(nn.Module):
         before.
 
     Raises:
-        InputError: for an empty collection or ``k`` below 1.
+        InputError: for an empty collection, ``k`` below 1, or a weight that is not finite.
 
     Reference:
         O. Khattab, M. Zaharia, "ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction
@@ -86,7 +86,7 @@ class LateInteractionReranker(nn.Module):
         first_stage_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        check_stage(documents, k)
+        check_stage(documents, k, first_stage_weight)
         self.encoder = encoder
         self.documents = tuple(documents)
         self.k = k
@@ -137,7 +137,7 @@ class LateInteractionReranker(nn.Module):
         """Write the index, encoding the collection first where that is still to be done; all of it or nothing.
 
         Raises:
-            InputError: when ``folder`` holds files that are no index.
+            InputError: when ``folder`` holds other files, or an index of another kind.
         """
         packed = self._packed()
         settings = {"documents": len(self.documents), "fingerprint": digest_of_texts(self.documents)}
@@ -173,7 +173,9 @@ class LateInteractionReranker(nn.Module):
         """MaxSim of each query with its own candidates, from the index: ``[queries, candidates]``."""
         packed = self._packed()
         with frozen(self.encoder):
-            embeddings, query_mask = (torch.as_tensor(part) for part in self.encoder.encode_queries(queries))
+            embeddings, query_mask = (
+                torch.as_tensor(part).to(packed.embeddings.device) for part in self.encoder.encode_queries(queries)
+            )
         if embeddings.shape[-1] != packed.embeddings.shape[-1]:
             raise InputError(
                 f"queries have {embeddings.shape[-1]} dimensions, the index {packed.embeddings.shape[-1]}: "
@@ -216,8 +218,14 @@ class LateInteractionReranker(nn.Module):
         # A buffer that is None has no shape to load into; an index comes in whatever size it has.
         for name in ("embeddings", "cu_seqlens"):
             if prefix + name in state_dict:
-                setattr(self, name, torch.empty_like(state_dict[prefix + name]))
+                old, new = getattr(self, name), state_dict[prefix + name]
+                setattr(self, name, torch.empty_like(new, device=new.device if old is None else old.device))
         super()._load_from_state_dict(state_dict, prefix, *arguments)
+        count = len(self.documents) if self.cu_seqlens is None else len(self.cu_seqlens) - 1
+        if count != len(self.documents):
+            raise InputError(
+                f"the state indexes {count} documents, not these {len(self.documents)}: pass the same ones"
+            )
 
 
 def _tensors(packed: Any) -> PackedTokens:

@@ -11,7 +11,7 @@ from rankgrad._checks import InputError
 from rankgrad._modes import frozen
 from rankgrad.models import CrossEncoder
 from rankgrad.models._resumed_pairs import check_resumable, resume, stop
-from rankgrad.rerank._splice import check_ranking, check_stage, splice
+from rankgrad.rerank._splice import check_ranking, check_stage, plus_incoming, splice
 from rankgrad.types import Queries, Ranking
 
 
@@ -43,8 +43,8 @@ class LayerBudgetReranker(nn.Module):
         layers_run: pairs times layers, of all calls so far.
 
     Raises:
-        InputError: for an empty collection, ``k`` below 1, a layer without a head, a budget out of its range, or a
-            listwise or compressing model.
+        InputError: for an empty collection, ``k`` below 1, a layer without a head, a budget out of its range, a weight
+            that is not finite, or a listwise or compressing model.
 
     Reference:
         Xin et al., "Early Exiting BERT for Efficient Document Ranking", SustaiNLP 2020.
@@ -61,7 +61,7 @@ class LayerBudgetReranker(nn.Module):
         first_stage_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        check_stage(documents, k)
+        check_stage(documents, k, first_stage_weight)
         check_resumable(model)
         depth = model.encoder.depth
         if exit_layer not in model.options.exits:
@@ -108,9 +108,9 @@ class LayerBudgetReranker(nn.Module):
         scores = torch.full(mask.shape, -torch.inf, device=mask.device)
         if not rows:
             return splice(ranking, scores)
-        incoming = self.first_stage_weight * ranking.scores[:, : self.k][mask]
+        incoming, weight = ranking.scores[:, : self.k][mask], self.first_stage_weight
         pairs = stop(self.model, [query] * len(rows), [self.documents[row] for row in rows], self.exit_layer)
-        early = pairs.scores.to(scores) + incoming
+        early = plus_incoming(pairs.scores.to(scores), incoming, weight)
         number = self.going_on(len(rows))
         self.layers_run += len(rows) * self.exit_layer + number * (self.model.encoder.depth - self.exit_layer)
         if not number:
@@ -118,7 +118,8 @@ class LayerBudgetReranker(nn.Module):
         by_early = early.argsort(descending=True, stable=True)
         # In the order they came in, so that equal final scores stay in it.
         chosen = by_early[:number].sort().values
-        final = resume(self.model, pairs, chosen.tolist(), self.exit_layer).to(scores) + incoming[chosen]
+        final = resume(self.model, pairs, chosen.tolist(), self.exit_layer).to(scores)
+        final = plus_incoming(final, incoming[chosen], weight)
         real = mask[0].nonzero()[:, 0]
         head = real[torch.cat([chosen, by_early[number:]])]
         behind = torch.ones(ranking.ids.shape[1], dtype=torch.bool, device=head.device).index_fill(0, head, False)

@@ -13,7 +13,7 @@ from rankgrad._checks import InputError
 from rankgrad._modes import frozen
 from rankgrad.ops import maxsim
 from rankgrad.rerank._gather import gather_packed
-from rankgrad.rerank._splice import check_ranking, splice
+from rankgrad.rerank._splice import check_ranking, plus_incoming, splice
 from rankgrad.rerank.late_interaction import LateInteractionReranker
 from rankgrad.types import PackedTokens, Queries, Ranking
 
@@ -120,7 +120,8 @@ class MatryoshkaTailReranker(nn.Module):
         check_ranking(queries, ranking, len(stage.documents))
         packed = self._packed()
         with frozen(stage.encoder):
-            embeddings, mask = (torch.as_tensor(each) for each in stage.encoder.encode_queries(queries))
+            device = packed.embeddings.device
+            embeddings, mask = (torch.as_tensor(each).to(device) for each in stage.encoder.encode_queries(queries))
             leading = PackedTokens(self._leading_of(packed), packed.cu_seqlens)
             rows = []
             for row in range(len(queries)):
@@ -135,7 +136,7 @@ class MatryoshkaTailReranker(nn.Module):
     def _refined(self, ranking: Ranking, first: Tensor, query: Tensor, real: Tensor, packed: PackedTokens) -> Ranking:
         """One query's ranking by the scores ``first`` ``[1, k]`` of its head, the best of them by all coordinates."""
         incoming = ranking.scores[:, : first.shape[1]].masked_fill(~ranking.mask[:, : first.shape[1]], 0.0)
-        early = (first + self.stage.first_stage_weight * incoming).masked_fill(first.isinf(), -torch.inf)
+        early = plus_incoming(first, incoming, self.stage.first_stage_weight).masked_fill(first.isinf(), -torch.inf)
         by_early = early[0].argsort(descending=True, stable=True)
         # In the order they came in, so that equal final scores stay in it.
         chosen = by_early[: self.refine].sort().values

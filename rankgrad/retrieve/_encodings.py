@@ -52,13 +52,15 @@ class EncodingIndex(nn.Module):
         return self.faiss.to_bytes().nbytes if self.faiss.documents else 0
 
     def encode(self, documents: PackedTokens) -> Tensor:
-        """Encodings, without a gradient.
+        """Encodings, without a gradient; MUVERA goes where the tokens are.
 
         Raises:
             InputError: for tokens of another width than MUVERA's.
         """
         with torch.no_grad():
-            return self.muvera.encode_documents(PackedTokens(documents.embeddings, documents.cu_seqlens))
+            return self._muvera_beside(documents.embeddings).encode_documents(
+                PackedTokens(documents.embeddings, documents.cu_seqlens)
+            )
 
     def extend(self, encodings: Iterable[Tensor]) -> None:
         """Add documents at the end."""
@@ -74,7 +76,8 @@ class EncodingIndex(nn.Module):
     def keep(self, kept: Tensor) -> None:
         """Keep the documents that ``kept``, bool ``[documents]``, marks."""
         if self.faiss is None:
-            self.encodings = cast(Tensor, self.encodings)[kept]
+            encodings = cast(Tensor, self.encodings)
+            self.encodings = encodings[kept.to(encodings.device)]
             return
         rows = cast(Tensor, self.rows)
         kept = kept.to(rows.device)
@@ -90,7 +93,7 @@ class EncodingIndex(nn.Module):
             k: at most as many as there are documents.
             allowed: bool ``[queries, documents]``; None = all.
         """
-        encoded = self.muvera.encode_queries(queries, mask)
+        encoded = self._muvera_beside(queries).encode_queries(queries, mask)
         if self.faiss is None:
             return exact_top(encoded, cast(Tensor, self.encodings), k, allowed=allowed)
         faiss, rows = self.faiss, cast(Tensor, self.rows)
@@ -130,6 +133,11 @@ class EncodingIndex(nn.Module):
             count = int((self.rows >= 0).sum())
         if count != documents:
             raise InputError(f"encodings: of {count} documents, not {documents}")
+
+    def _muvera_beside(self, tokens: Tensor) -> Muvera:
+        if self.muvera.directions.device != tokens.device:
+            self.muvera.to(tokens.device)
+        return self.muvera
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         make_room(self, _NAMES, state_dict, prefix)

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from rankgrad.ops._arguments import full_precision
 from rankgrad.retrieve._top import masked_ranking, top
 from rankgrad.types import Ranking
 
@@ -20,9 +21,11 @@ _FIELDS = (torch.int64, torch.float32, torch.bool)
 def exact_top(queries: Tensor, documents: Tensor, k: int, *, allowed: Tensor | None = None) -> Ranking:
     """The ``k`` highest dot products of each query; equal ones in order of rows.
 
+    Products are taken in float32 (float64 of float64), whatever the vectors are kept in.
+
     Args:
         queries: ``[queries, dim]``.
-        documents: ``[documents, dim]``.
+        documents: ``[documents, dim]``, on the same device.
         k: at most as many as there are documents.
         allowed: bool ``[queries, documents]``, the documents that may be found; None = all.
 
@@ -62,7 +65,13 @@ def best_of_blocks(
 
 
 def _products(queries: Tensor, documents: Tensor, some: slice, others: slice) -> Tensor:
-    return (queries[some] @ documents[others].T).float()
+    # Half precision would round every score, and with it the order of documents that lie close.
+    dtype = torch.promote_types(torch.promote_types(queries.dtype, documents.dtype), torch.float32)
+    asked, inside = queries[some].to(dtype), documents[others]
+    step = len(inside) if inside.dtype == dtype else max(1, _BLOCK_ELEMENTS // inside.shape[1])
+    with full_precision(documents.device):
+        parts = [asked @ part.to(dtype).T for part in inside.split(step)]
+    return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).float()
 
 
 def _row_top(

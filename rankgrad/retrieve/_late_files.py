@@ -52,8 +52,10 @@ def empty_index(folder: str | Path, settings: dict[str, Any], *, faiss_search: d
     """An index without documents, of the settings that a file has.
 
     Raises:
-        InputError: for settings that are not complete.
+        InputError: for settings that are not complete, or search parameters where there is no FAISS index.
     """
+    if faiss_search and settings.get("factory") is None:
+        raise InputError(f"faiss_search={faiss_search}: {folder} has no FAISS index: leave it out")
     try:
         muvera = None if settings["muvera"] is None else Muvera(**settings["muvera"])
         return LateIndex(settings["codec"], muvera, factory=settings["factory"], faiss_search=faiss_search)

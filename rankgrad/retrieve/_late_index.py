@@ -39,6 +39,8 @@ class LateIndex(nn.Module):
             self.encodings = EncodingIndex(muvera, factory=factory, faiss_search=faiss_search)
         elif factory is not None:
             raise InputError(f"factory={factory!r} indexes MUVERA's encodings: pass muvera too, or leave it out")
+        if faiss_search and factory is None:
+            raise InputError(f"faiss_search={faiss_search} says nothing without a factory string: pass factory too")
 
     @property
     def documents(self) -> int:
@@ -95,7 +97,7 @@ class LateIndex(nn.Module):
 
     def keep(self, kept: Tensor) -> None:
         """Keep the documents that ``kept``, bool ``[documents]``, marks."""
-        self.tokens.keep(kept.nonzero().squeeze(1))
+        self.tokens.keep(kept.nonzero().squeeze(1).to(self.device))
         if self.encodings is not None:
             self.encodings.keep(kept)
 
@@ -150,9 +152,11 @@ class LateIndex(nn.Module):
             self.encodings.restore(_below("encodings.", tensors), documents)
 
     def _encoding(self, parts: Iterable[PackedTokens], encoded: list[Tensor]) -> Iterator[PackedTokens]:
-        """The parts, whose encodings are put down as they pass."""
+        """The parts, whose encodings are put down as they pass; all where the index is, or its first part."""
+        device = None if self.tokens.offsets is None else self.device
         for each in parts:
-            part = each._replace(embeddings=each.embeddings.detach())
+            device = each.embeddings.device if device is None else device
+            part = PackedTokens(each.embeddings.detach().to(device), each.cu_seqlens.to(device))
             if self.encodings is not None:
                 encoded.append(self.encodings.encode(part))
             yield part

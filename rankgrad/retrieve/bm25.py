@@ -67,9 +67,9 @@ class BM25(nn.Module):
     ) -> None:
         super().__init__()
         check_texts(documents, "document", allow_blank=True)
-        check_method(method, k1, b)
         self.k1, self.b, self.method = k1, b, method
         self.delta = delta if delta is not None else {"bm25l": 0.5, "bm25+": 1.0}.get(method, 0.0)
+        check_method(method, k1, b, delta=self.delta)
         self.analyzer = analyzer or Analyzer()
         self.documents = len(documents)
         terms = self.analyzer.collect(documents)
@@ -126,7 +126,7 @@ class BM25(nn.Module):
         """Write the index: ``index.safetensors`` and ``index.json``, as a whole or not at all.
 
         Raises:
-            InputError: when ``folder`` holds files that are no index.
+            InputError: when ``folder`` holds other files, or an index of another kind.
         """
         settings = {name: getattr(self, name) for name in ("k1", "b", "method", "delta", "documents")}
         settings |= {"analyzer": self.analyzer.to_dict(), "vocabulary": list(self.vocabulary)}

@@ -14,7 +14,7 @@ Method = Literal["lucene", "robertson", "atire", "bm25l", "bm25+"]
 _BLOCK = 1 << 16
 
 
-def check_method(method: str, k1: float, b: float) -> None:
+def check_method(method: str, k1: float, b: float, *, delta: float = 0.0) -> None:
     """Refuse a formula that does not exist and parameters outside of their range.
 
     Raises:
@@ -22,10 +22,12 @@ def check_method(method: str, k1: float, b: float) -> None:
     """
     if method not in get_args(Method):
         raise InputError(f"method={method!r} is unknown: choose one of {', '.join(get_args(Method))}")
-    if k1 < 0:
-        raise InputError(f"k1={k1} must not be negative: 1.2 is usual")
+    if not 0 <= k1 < np.inf:
+        raise InputError(f"k1={k1} must not be negative, infinite or NaN: 1.2 is usual")
     if not 0 <= b <= 1:
         raise InputError(f"b={b} must lie between 0 (lengths ignored) and 1: 0.75 is usual")
+    if not 0 <= delta < np.inf:
+        raise InputError(f"delta={delta} must not be negative, infinite or NaN: 0.5 (bm25l) and 1 (bm25+) are usual")
 
 
 def bm25_weights(

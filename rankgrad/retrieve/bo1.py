@@ -108,7 +108,7 @@ class Bo1(nn.Module):
         """Write the counts and settings, without the retriever, as a whole or not at all.
 
         Raises:
-            InputError: when ``folder`` holds files that are no index.
+            InputError: when ``folder`` holds other files, or an index of another kind.
         """
         save_counts(self, folder, "bo1", _OPTIONS)
 

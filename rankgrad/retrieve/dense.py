@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from rankgrad._checks import InputError, check_texts
 from rankgrad._index_files import Engine, file_name, read_index, write_index
 from rankgrad._modes import frozen, learns
+from rankgrad.ops._arguments import full_precision
+from rankgrad.retrieve._buffers import check_count, make_room
 from rankgrad.retrieve._exact import exact_top
 from rankgrad.retrieve._over_fetch import over_fetch
 from rankgrad.retrieve._top import check_allowed, check_k, descending
@@ -36,11 +38,12 @@ class DenseTextEncoder(Protocol):
 class DenseRetriever(nn.Module):
     """Rank documents by the dot product of their embedding with the query's.
 
-    The search is exact and goes through the collection in chunks, so memory does not grow with it; with ``faiss`` it is
-    what that index does. With gradients enabled and an encoder in training mode, the index, whatever state of the
-    encoder it comes from, picks the candidates; their scores are then computed afresh and carry gradients to the query
-    encoder, and to the document encoder where ``documents`` are given, which are encoded again. The first search after
-    that, with the encoder no longer in training, encodes the collection anew; :meth:`index` does so at any time.
+    The search is exact, in float32 whatever the embeddings are kept in, and goes through the collection in chunks, so
+    memory does not grow with it; with ``faiss`` it is what that index does. With gradients enabled and an encoder in
+    training mode, the index, whatever state of the encoder it comes from, picks the candidates; their scores are then
+    computed afresh and carry gradients to the query encoder, and to the document encoder where ``documents`` are given,
+    which are encoded again. The first search after that, with the encoder no longer in training, encodes the collection
+    anew; :meth:`index` does so at any time.
 
     Args:
         encoder: makes embeddings of texts. Cosines come of embeddings of length 1.
@@ -54,8 +57,8 @@ class DenseRetriever(nn.Module):
         ``embeddings`` ``[documents, dim]``: the index; None before it is made, and behind a FAISS index.
 
     Raises:
-        InputError: neither documents nor embeddings, embeddings that are not finite or of another number than the
-            documents, or a factory string or parameter that FAISS refuses.
+        InputError: neither documents nor embeddings, embeddings that are not finite, embeddings or a FAISS index of
+            another number than the documents, or a factory string or parameter that FAISS refuses or that is missing.
 
     Reference:
         V. Karpukhin et al., "Dense Passage Retrieval for Open-Domain Question Answering", EMNLP 2020. Training on
@@ -85,6 +88,8 @@ class DenseRetriever(nn.Module):
         faiss_search: dict[str, float] | None = None,
     ) -> None:
         super().__init__()
+        if faiss_search and not isinstance(faiss, str):
+            raise InputError(f"faiss_search={faiss_search} says nothing without a factory string: pass faiss too")
         self.faiss = FaissIndex(faiss, search=faiss_search or {}) if isinstance(faiss, str) else faiss
         if documents is None and embeddings is None and not (self.faiss and self.faiss.documents):
             raise InputError("no document given: pass documents, or their embeddings")
@@ -98,6 +103,8 @@ class DenseRetriever(nn.Module):
             self.training = encoder.training
         if embeddings is not None:
             self._set(embeddings)
+        elif documents is not None and self.faiss and self.faiss.documents not in (0, len(documents)):
+            raise InputError(f"faiss: holds {self.faiss.documents} documents, not these {len(documents)}: fill it anew")
 
     @property
     def documents(self) -> int:
@@ -163,7 +170,7 @@ class DenseRetriever(nn.Module):
             folder: a new or empty folder, or an older index, which is replaced.
 
         Raises:
-            InputError: when ``folder`` holds files that are no index.
+            InputError: when ``folder`` holds other files, or an index of another kind.
         """
         self._ready()
         faiss = self.faiss
@@ -208,7 +215,7 @@ class DenseRetriever(nn.Module):
         if documents is not None and len(documents) != count:
             raise InputError(f"{folder} indexes {count} documents, not these {len(documents)}: pass the same ones")
         if factory is None:
-            return cls(encoder, documents, embeddings=embeddings)
+            return cls(encoder, documents, embeddings=embeddings, faiss_search=faiss_search)
         return cls(encoder, documents, faiss=filled[0])
 
     def extra_repr(self) -> str:
@@ -222,7 +229,7 @@ class DenseRetriever(nn.Module):
             _check_width(queries, documents.shape[1])
             if allowed is not None:
                 allowed = check_allowed(allowed, len(queries), len(documents))
-            return exact_top(queries.to(documents), documents, k, allowed=allowed)
+            return exact_top(queries.to(documents.device), documents, k, allowed=allowed)
         index = self.faiss
         _check_width(queries, index.dim)
         if allowed is None:
@@ -239,7 +246,9 @@ class DenseRetriever(nn.Module):
             documents = self.embeddings[rows.to(self.embeddings.device)]
         else:
             raise InputError("a FAISS index alone has no embeddings to train against: pass documents")
-        scores = torch.einsum("qd,qkd->qk", queries.float(), documents.to(queries).float()[places.to(queries.device)])
+        with full_precision(queries.device):
+            found_here = documents.to(queries.device).float()[places.to(queries.device)]
+            scores = torch.einsum("qd,qkd->qk", queries.float(), found_here)
         return descending(found.ids.to(scores.device), scores, found.mask.to(scores.device))
 
     def _ready(self) -> None:
@@ -261,10 +270,9 @@ class DenseRetriever(nn.Module):
             self.embeddings = embeddings.contiguous()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        # A buffer that is None has no shape to load into; an index comes in whatever size it has.
-        if prefix + "embeddings" in state_dict:
-            self.embeddings = torch.empty_like(state_dict[prefix + "embeddings"])
+        make_room(self, ("embeddings",), state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
+        check_count(self.texts, self.embeddings)
 
 
 def _checked(embeddings: Any, name: str) -> Tensor:

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rankgrad._checks import InputError, require
 from rankgrad.retrieve._top import descending
@@ -16,10 +16,10 @@ from rankgrad.types import Ranking
 FILE = "index.faiss"
 
 
-class FaissIndex:
+class FaissIndex(nn.Module):
     """What FAISS's factory makes of a string, filled with embeddings.
 
-    FAISS itself runs on the CPU here, and decides how exact the result is.
+    FAISS itself runs on the CPU here, and decides how exact the result is. A state dictionary has the index as bytes.
 
     Args:
         factory: such as ``"Flat"``, ``"HNSW32"`` or ``"IVF256,PQ16"``.
@@ -33,9 +33,10 @@ class FaissIndex:
     """
 
     def __init__(self, factory: str, *, search: dict[str, float]) -> None:
+        super().__init__()
         require("faiss", "faiss")
         self.factory = factory
-        self.parameters = search
+        self.options = search
         self.handle: Any = None
 
     @property
@@ -98,8 +99,8 @@ class FaissIndex:
         """The index as one tensor, uint8."""
         return torch.from_numpy(self.library.serialize_index(self.handle))
 
-    def from_bytes(self, content: Tensor, documents: int) -> None:
-        """Take what :meth:`to_bytes` gave.
+    def from_bytes(self, content: Tensor, documents: int | None = None) -> None:
+        """Take what :meth:`to_bytes` gave, of so many documents; None = any.
 
         Raises:
             InputError: when it is damaged, or holds another number of documents.
@@ -108,9 +109,24 @@ class FaissIndex:
             handle = self.library.deserialize_index(content.cpu().numpy())
         except (RuntimeError, MemoryError) as error:
             raise InputError(f"the FAISS index is damaged ({_last_line(error)}): write the index again") from error
-        if handle.ntotal != documents:
+        if documents not in (None, handle.ntotal):
             raise InputError(f"the FAISS index holds {handle.ntotal} documents, not {documents}: write it again")
         self._set(handle)
+
+    def get_extra_state(self) -> Tensor:
+        """The index as one tensor, uint8; empty before there is one."""
+        return torch.zeros(0, dtype=torch.uint8) if self.handle is None else self.to_bytes()
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take what :meth:`get_extra_state` gave.
+
+        Raises:
+            InputError: when it is damaged.
+        """
+        if len(state):
+            self.from_bytes(state)
+        else:
+            self.handle = None
 
     def read(self, folder: Path, documents: int, *, name: str = FILE) -> None:
         """Read what :meth:`write` wrote.
@@ -132,8 +148,12 @@ class FaissIndex:
             raise InputError(f"{path} holds {handle.ntotal} documents, not {documents}: write the index again")
         self._set(handle)
 
+    def extra_repr(self) -> str:
+        """The settings, for ``print``."""
+        return f"factory={self.factory!r}, documents={self.documents}"
+
     def _set(self, handle: Any) -> None:
-        for name, value in self.parameters.items():
+        for name, value in self.options.items():
             try:
                 self.library.ParameterSpace().set_index_parameter(handle, name, value)
             except RuntimeError as error:

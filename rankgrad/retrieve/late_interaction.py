@@ -15,7 +15,7 @@ from rankgrad._index_files import read_index, write_index
 from rankgrad._modes import frozen, learns
 from rankgrad.modules.muvera import Muvera
 from rankgrad.retrieve import _late_files
-from rankgrad.retrieve._buffers import make_room
+from rankgrad.retrieve._buffers import check_count, make_room
 from rankgrad.retrieve._document_ids import known_ids, new_ids
 from rankgrad.retrieve._late_build import built
 from rankgrad.retrieve._late_encoding import LateInteractionTextEncoder, checked_queries, encoded, packed, parts_of
@@ -105,8 +105,7 @@ class LateInteractionRetriever(nn.Module):
             self.training = encoder.training
         if embeddings is not None:
             given = packed(embeddings, documents=None if documents is None else len(documents))
-            tokens = given.embeddings
-            self._set(self.collection.anew(parts_of(given), sample=tokens, total=len(tokens), seed=seed))
+            self._set(self.collection.anew(parts_of(given), sample=given[0], total=len(given[0]), seed=seed))
 
     @property
     def documents(self) -> int:
@@ -204,20 +203,20 @@ class LateInteractionRetriever(nn.Module):
         self.texts = None if self.texts is None else tuple(compress(self.texts, kept.tolist()))
         self.ids = known[kept]
 
-    def save_index(self, folder: str | Path, *, notes: dict[str, Any] | None = None) -> None:
+    def save_index(self, folder: str | Path, *, notes: dict[str, Any] | None = None, overwrite: bool = False) -> None:
         """Write the index, and the texts where they are known; a process killed here leaves the older index or this.
 
         Args:
-            folder: a new or empty folder, or an older index, which is replaced.
+            folder: a new or empty folder, or an older index, which is replaced; with ``overwrite`` one of any kind.
             notes: plain values to keep with it; None = those it has.
 
         Raises:
-            InputError: when ``folder`` holds files that are no index.
+            InputError: when ``folder`` holds other files, or an index of another kind.
         """
         self._ready()
         ids, notes = cast(Tensor, self.ids), self.notes if notes is None else notes
         state = _late_files.State(self.collection, ids, self.next_id, self.texts, notes)
-        write_index(folder, _late_files.KIND, state.tensors(), state.settings())
+        write_index(folder, _late_files.KIND, state.tensors(), state.settings(), overwrite=overwrite)
 
     def load_index(self, folder: str | Path, *, mmap: bool = True) -> LateInteractionRetriever:
         """Read an index that :meth:`save_index` wrote.
@@ -297,4 +296,5 @@ class LateInteractionRetriever(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         make_room(self, ("ids",), state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
+        check_count(self.texts, self.ids)
         self.next_id = 0 if self.ids is None or not len(self.ids) else int(self.ids.max()) + 1

@@ -160,7 +160,7 @@ class LearnableBM25(nn.Module):
         """Write counts and parameters, as a whole or not at all.
 
         Raises:
-            InputError: when ``folder`` holds files that are no index.
+            InputError: when ``folder`` holds other files, or an index of another kind.
         """
         settings = {"analyzer": self.analyzer.to_dict(), "vocabulary": list(self.vocabulary)}
         settings |= {"documents": self.documents, "learn_term_weights": self.term_weights.requires_grad}

@@ -94,8 +94,9 @@ class QdrantRetriever(nn.Module):
             raise InputError(f"fusion={fusion!r} is unknown: choose rrf or dbsf")
         if reorder_by is not None and (reorder_by not in self.encoders or len(self.encoders) < 2):
             raise InputError(f"reorder_by={reorder_by!r}: name one of several encoders, got {', '.join(self.encoders)}")
-        for name, value in (("batch_size", batch_size), ("attempts", attempts), ("rrf_k", rrf_k)):
-            if value < 1:
+        sizes = {"batch_size": batch_size, "attempts": attempts, "rrf_k": rrf_k, "depth": depth}
+        for name, value in sizes.items():
+            if value is not None and value < 1:
                 raise InputError(f"{name}={value}: expected at least 1")
         self.stages = nn.ModuleList(one for one in self.encoders.values() if isinstance(one, nn.Module))
         self.texts = None if documents is None else list(documents)
@@ -107,6 +108,7 @@ class QdrantRetriever(nn.Module):
         options = {"api_key": api_key, "timeout": timeout, "attempts": attempts, "wait": wait}
         self.server = QdrantCollection(location, collection, **options)
         self.count: int | None = None
+        self.rows = 0
 
     @property
     def documents(self) -> int:
@@ -170,6 +172,7 @@ class QdrantRetriever(nn.Module):
     def delete(self, rows: Sequence[int]) -> None:
         """Take documents out; the rows of the others stay. :meth:`index` sends again what has a text here."""
         self._ready()
+        self.rows = max(self.rows, self.server.next_row())
         self.server.remove([int(row) for row in rows])
         self.count = self.server.count()
 
@@ -195,16 +198,17 @@ class QdrantRetriever(nn.Module):
         return self._rank(queries, k, [chosen] * len(queries))
 
     def rank_allowed(self, queries: Queries, k: int, allowed: Tensor | None) -> Ranking:
-        """The same among the documents that ``allowed``, bool ``[documents]`` or ``[queries, documents]``, marks.
+        """The same among the documents that ``allowed``, bool ``[rows]`` or ``[queries, rows]``, marks.
 
-        The rows allowed are sent with each query: for conditions on fields, ``where`` of :meth:`forward` is faster.
+        It has a value for each row up to the highest that there is, or was before :meth:`delete` here. The rows allowed
+        are sent with each query: for conditions on fields, ``where`` of :meth:`forward` is faster.
         """
         if allowed is None:
             return self(queries, k)
         check_texts(queries, "query")
         check_k(k, self.documents)
         models = self.server.models
-        masks = check_allowed(allowed, len(queries), self.documents)
+        masks = check_allowed(allowed, len(queries), max(self.rows, self.server.next_row()))
         ids = [models.HasIdCondition(has_id=mask.nonzero().flatten().tolist()) for mask in masks]
         return self._rank(queries, k, [models.Filter(must=[one]) for one in ids])
 

@@ -144,7 +144,7 @@ class QueryLikelihood(nn.Module):
         """Write the index, as a whole or not at all.
 
         Raises:
-            InputError: when ``folder`` holds files that are no index.
+            InputError: when ``folder`` holds other files, or an index of another kind.
         """
         save_lexical(self, folder, "query_likelihood", buffers=_BUFFERS, options=_OPTIONS)
 

@@ -116,7 +116,7 @@ class RM3(nn.Module):
         """Write the counts and settings, without the retriever, as a whole or not at all.
 
         Raises:
-            InputError: when ``folder`` holds files that are no index.
+            InputError: when ``folder`` holds other files, or an index of another kind.
         """
         save_counts(self, folder, "rm3", _OPTIONS)
 

@@ -124,7 +124,7 @@ class SparseRetriever(nn.Module):
         """Write the index, without the encoder; all of it or nothing.
 
         Raises:
-            InputError: when ``folder`` holds files that are no index.
+            InputError: when ``folder`` holds other files, or an index of another kind.
         """
         tensors = {"indptr": self.indptr, "rows": self.rows, "weights": self.weights}
         write_index(folder, "sparse", tensors, {"documents": self.documents, "width": self.width})

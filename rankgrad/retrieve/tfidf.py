@@ -110,7 +110,7 @@ class TFIDF(nn.Module):
         """Write the index, as a whole or not at all.
 
         Raises:
-            InputError: when ``folder`` holds files that are no index.
+            InputError: when ``folder`` holds other files, or an index of another kind.
         """
         save_lexical(self, folder, "tfidf", buffers=("idf",), options=("sublinear", "normalize"))
 

@@ -22,6 +22,7 @@ from rankgrad.fuse import (
     labels_of,
     normalise,
 )
+from rankgrad.fuse.align import on_one_device
 from rankgrad.ops import soft_rank
 from rankgrad.pipeline import Pipeline
 from rankgrad.types import Queries, Ranking
@@ -134,6 +135,7 @@ NAN = TWICE._replace(ids=torch.tensor([[7, 8]]), scores=torch.tensor([[2.0, torc
         (lambda: CopelandFusion(weights=(1, -1))([GOOD, GOOD]), "at least 0"),
         (lambda: ScoreFusion(weights=(1, float("nan")))([GOOD, GOOD]), "at least 0"),
         (lambda: ReciprocalRankFusion(k=-1), "k: expected a number above -1"),
+        (lambda: ReciprocalRankFusion(k=torch.inf), "k: expected a number above -1"),
         (lambda: RankBiasedCentroids(persistence=1.0), "above 0 and below 1"),
         (lambda: ScoreFusion(combine="mean"), "combine: expected one of sum"),  # type: ignore[arg-type]
         (lambda: ScoreFusion(normalisation="max"), "normalisation: expected one of none"),  # type: ignore[arg-type]
@@ -165,6 +167,13 @@ def test_empty_lists_and_queries_without_documents() -> None:
         assert fusion([empty, empty]).ids.shape == (2, 0)
     none = Ranking(*(field[:0] for field in some))
     assert ReciprocalRankFusion()([none, none]).ids.shape == (0, 0)
+
+
+def test_rankings_go_to_the_device_of_the_first() -> None:
+    one, other = ranking_of([(1, 5.0), (3, 4.0)]), ranking_of([(2, 0.5)])
+    elsewhere = Ranking(*(field.to("meta") for field in one))
+    assert {field.device.type for ranking in on_one_device([elsewhere, other]) for field in ranking} == {"meta"}
+    assert all(here is there for here, there in zip(on_one_device([one, other])[1], other, strict=True))
 
 
 def test_lists_without_a_common_document_interleave() -> None:

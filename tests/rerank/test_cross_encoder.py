@@ -85,6 +85,8 @@ def test_a_loss_on_the_ranking_trains_a_cross_encoder(head: Any, tiny_encoder_fo
     ("settings", "message"),
     [
         ({"k": 0}, "k=0 reranks nothing"),
+        ({"first_stage_weight": float("inf")}, "first_stage_weight=inf must be a finite number"),
+        ({"first_stage_weight": torch.zeros(2)}, r"first_stage_weight: expected one number, got shape \[2\]"),
         ({"batch_size": 0}, "batch_size=0 scores nothing"),
         ({"documents": ["a"]}, "names rows 0 to 5, this stage holds 1 documents"),
     ],

@@ -174,6 +174,7 @@ def test_progress_goes_to_stderr(encoder: Any, documents: tuple[str, ...], capsy
     ("settings", "queries", "change", "message"),
     [
         ({"k": 0}, QUERIES, {}, "k=0 reranks nothing"),
+        ({"first_stage_weight": float("nan")}, QUERIES, {}, "first_stage_weight=nan must be a finite number"),
         ({"documents": []}, QUERIES, {}, "no document given"),
         ({}, ["a"], {}, "2 rows for 1 queries"),
         ({}, ["a", " "], {}, "query 1 .* is empty"),
@@ -192,6 +193,12 @@ def test_bad_input(
 ) -> None:
     with pytest.raises(InputError, match=message):
         LateInteractionReranker(encoder, **{"documents": documents, **settings})(queries, incoming._replace(**change))
+
+
+def test_a_state_of_other_documents_is_refused(encoder: Any, documents: tuple[str, ...]) -> None:
+    state = LateInteractionReranker(encoder, documents[1:]).index().state_dict()
+    with pytest.raises(InputError, match="the state indexes 5 documents, not these 6: pass the same ones"):
+        LateInteractionReranker(encoder, documents).load_state_dict(state)
 
 
 def test_an_index_of_another_encoder_is_refused(encoder: Any, documents: tuple[str, ...], incoming: Ranking) -> None:

@@ -103,6 +103,23 @@ def test_the_whole_budget_is_the_whole_model(
     torch.testing.assert_close(found.scores, alone.scores, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+@pytest.mark.parametrize("budget", [1, 2, 3])
+def test_an_incoming_score_of_minus_infinity(budget: int, weight: float, tiny_encoder_folder: Path) -> None:
+    """With weight 0 it is not looked at; else the document stands last of those scored, or of all by a last score."""
+    model = model_of(tiny_encoder_folder, "bert")
+    incoming = Ranking(*(each[:1] for each in INCOMING))
+    strange = incoming._replace(scores=incoming.scores.index_fill(1, torch.tensor([2]), -torch.inf))
+    stage = LayerBudgetReranker(model, TEXTS, exit_layer=1, budget=budget, k=5, first_stage_weight=weight)
+    found, plain = stage(QUERIES[:1], strange), stage(QUERIES[:1], incoming)
+    if weight == 0:
+        assert torch.equal(found.ids, plain.ids)
+        assert torch.equal(found.scores, plain.scores)
+    else:
+        assert found.ids[0].tolist().index(5) == (4 if budget == 2 else 5)
+        assert not found.scores.isnan().any()
+
+
 @pytest.mark.parametrize("padding", ["packed", "grouped"])
 def test_only_the_best_go_on_and_no_layer_runs_twice(padding: Any, tiny_encoder_folder: Path) -> None:
     model = model_of(tiny_encoder_folder, "bert", padding=padding)
@@ -158,6 +175,7 @@ def test_the_budget_pays_for_what_goes_on(budget: float, tiny_encoder_folder: Pa
         ({}, {"budget": 0.5}, "budget=0.5: all candidates take 1 layers and none more than 3"),
         ({}, {"budget": 4}, "budget=4"),
         ({}, {"k": 0}, "k=0 reranks nothing"),
+        ({}, {"first_stage_weight": float("nan")}, "first_stage_weight=nan must be a finite number"),
         ({"listwise": True}, {}, "listwise=True: a pair's score depends on the others"),
         ({"compress_layer": 1}, {}, "compress_layer: its merged tokens"),
     ],

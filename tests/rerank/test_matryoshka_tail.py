@@ -70,6 +70,22 @@ def test_all_refined_or_all_coordinates_are_the_stage_inside(
     torch.testing.assert_close(found.scores[:, :refine], whole.scores[:, :refine])
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.7])
+def test_an_incoming_score_of_minus_infinity(weight: float, incoming: Ranking) -> None:
+    """With weight 0 it is not looked at; else the document stands last, as in the stage inside."""
+    stage = LateInteractionReranker(Table(), TEXTS, k=COUNT, first_stage_weight=weight)
+    strange = incoming._replace(scores=incoming.scores.index_fill(1, torch.tensor([1]), -torch.inf))
+    found = MatryoshkaTailReranker(stage, width=4, refine=5)(QUERIES, strange)
+    plain = MatryoshkaTailReranker(stage, width=4, refine=5)(QUERIES, incoming)
+    assert not found.scores.isnan().any()
+    if weight == 0:
+        assert torch.equal(found.ids, plain.ids)
+        assert torch.equal(found.scores, plain.scores)
+    else:
+        assert found.ids[0, -1] == incoming.ids[0, 1]
+        assert found.ids[1, 24] == incoming.ids[1, 1]
+
+
 @pytest.mark.parametrize("refine", [3, 10])
 def test_the_top_is_exact_and_the_rest_by_leading_coordinates(refine: int, incoming: Ranking) -> None:
     table = Table()

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rankgrad.rerank._splice import splice
+from rankgrad.rerank._splice import plus_incoming, splice
 from rankgrad.types import Ranking
 
 
@@ -61,3 +61,32 @@ def test_gradients_reach_the_scores_of_real_documents_only(head: int) -> None:
     )
     loss.backward()  # type: ignore[union-attr]
     torch.testing.assert_close(scores.grad, torch.tensor([[2.0, 0.0, 3.0, 5.0]])[:, :head])
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, -2.0])
+@pytest.mark.parametrize("learnt", [False, True])
+def test_the_incoming_score_of_weight_0_counts_for_nothing(weight: float, learnt: bool) -> None:
+    """``s + w x``, where 0 times an infinite x is 0; the derivative after w is the sum of the finite x."""
+    incoming = torch.tensor([3.0, -torch.inf, 1.0])
+    factor = torch.tensor(weight, requires_grad=True) if learnt else weight
+    scores = torch.tensor([0.1, 0.2, 0.3], requires_grad=True)
+    found = plus_incoming(scores, incoming, factor)
+    expected = [0.1 + 3 * weight, 0.2 if weight == 0 else -weight * torch.inf, 0.3 + weight]
+    torch.testing.assert_close(found.detach(), torch.tensor(expected))
+    found.sum().backward()
+    torch.testing.assert_close(scores.grad, torch.ones(3))
+    if isinstance(factor, torch.Tensor):
+        torch.testing.assert_close(factor.grad, torch.tensor(4.0))
+
+
+def test_a_learnt_weight_starts_from_0() -> None:
+    incoming = Ranking(
+        torch.tensor([[3, 0, 1]]), torch.tensor([[4.0, -torch.inf, 1.0]]), torch.tensor([[True, True, True]])
+    )
+    weight = torch.zeros((), requires_grad=True)
+    outgoing = splice(incoming, torch.tensor([[0.5, 0.7, 0.6]]), first_stage_weight=weight)
+    assert outgoing.ids.tolist() == [[0, 1, 3]]
+    assert outgoing.scores.tolist() == [pytest.approx([0.7, 0.6, 0.5])]
+    outgoing.scores[0].softmax(0)[2].backward()
+    assert weight.grad is not None
+    assert weight.grad > 0

@@ -107,6 +107,27 @@ def test_an_index_survives(factory: str | None, encoder: LetterCounts, tmp_path:
         DenseRetriever.load(tmp_path / "index", encoder, TEXTS)
 
 
+def test_a_state_dictionary_holds_a_faiss_index(encoder: LetterCounts) -> None:
+    pytest.importorskip("faiss", reason="FAISS is an optional extra")
+    one, other = (DenseRetriever(encoder, texts, faiss="Flat") for texts in (TEXTS, TEXTS[::-1]))
+    before = one(["ab", "c"], 4)
+    other.index()
+    encoded = encoder.encoded
+    other.load_state_dict(one.state_dict())
+    assert all(torch.equal(here, there) for here, there in zip(other(["ab", "c"], 4), before, strict=True))
+    assert encoder.encoded == encoded
+    # Before there is an index, there is none after loading either.
+    other.load_state_dict(DenseRetriever(encoder, TEXTS, faiss="Flat").state_dict())
+    assert other.faiss is not None
+    assert other.faiss.documents == 0
+
+
+def test_a_state_of_another_number_of_documents(encoder: LetterCounts) -> None:
+    state = DenseRetriever(encoder, TEXTS[:4]).index().state_dict()
+    with pytest.raises(InputError, match="the state indexes 4 documents, not these 6: pass the same ones"):
+        DenseRetriever(encoder, TEXTS).load_state_dict(state)
+
+
 def test_damaged_files(encoder: LetterCounts, tmp_path: Path) -> None:
     DenseRetriever(encoder, embeddings=torch.ones(3, 4)).save(tmp_path / "index")
     path = tmp_path / "index" / "index.safetensors"
@@ -143,6 +164,8 @@ def test_faiss_under_a_filter_and_its_damaged_file(encoder: LetterCounts, tmp_pa
         DenseRetriever.load(tmp_path / "index", encoder)
     with pytest.raises(InputError, match="faiss='Nonsense': FAISS refuses"):
         DenseRetriever(encoder, embeddings=embeddings, faiss="Nonsense")
+    with pytest.raises(InputError, match="holds 50 documents, not these 6"):
+        DenseRetriever(encoder, TEXTS, faiss=faiss.faiss)
     with pytest.raises(InputError, match="takes no nprobe"):
         DenseRetriever(encoder, embeddings=embeddings, faiss="Flat", faiss_search={"nprobe": 1})
     encoder.train()
@@ -189,6 +212,8 @@ def test_bad_input(encoder: LetterCounts) -> None:
         DenseRetriever(encoder, embeddings=torch.tensor([[1.0], [torch.nan]]))
     with pytest.raises(InputError, match="expected 6 rows, one a document, got 2"):
         DenseRetriever(encoder, TEXTS, embeddings=torch.ones(2, 4))
+    with pytest.raises(InputError, match=r"faiss_search={'nprobe': 8} says nothing without a factory string"):
+        DenseRetriever(encoder, TEXTS, faiss_search={"nprobe": 8})
     with pytest.raises(InputError, match="queries have 4 dimensions, the index 5"):
         DenseRetriever(encoder, embeddings=torch.ones(2, 5))(["a"], 1)
     with pytest.raises(InputError, match="k=3 must lie between 1 and the size of the collection: pass 2 at most"):

@@ -76,14 +76,20 @@ def test_an_index_survives(options: dict[str, Any], mmap: bool, tmp_path: Path) 
     assert len(list((tmp_path / "index").iterdir())) == 2
 
 
-def test_state_dict() -> None:
-    one, other = (
-        made(muvera=muvera(), codec="residual2"),
-        LateInteractionRetriever(OneHot(), TEXTS, muvera=muvera(), codec="residual2"),
-    )
-    other.load_state_dict(one.state_dict())
-    assert torch.equal(one(["ab"], 9).ids, other(["ab"], 9).ids)
+@pytest.mark.parametrize("options", [{"codec": "residual2"}, {"factory": "Flat"}, {"factory": "HNSW8"}])
+def test_state_dict(options: dict[str, Any], tmp_path: Path) -> None:
+    if "factory" in options:
+        pytest.importorskip("faiss", reason="FAISS is an optional extra")
+    one = made(muvera=muvera(), **options)
+    one.delete([3])
+    other = LateInteractionRetriever(OneHot(), one.texts, muvera=muvera(), **options)
+    torch.save(one.state_dict(), tmp_path / "state.pt")
+    other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    for here, there in zip(one(["ab", "dc"], 9), other(["ab", "dc"], 9), strict=True):
+        assert torch.equal(here, there)
     assert other.next_id == 15
+    with pytest.raises(InputError, match="the state indexes 14 documents, not these 15: pass the same ones"):
+        LateInteractionRetriever(OneHot(), TEXTS, muvera=muvera(), **options).load_state_dict(one.state_dict())
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -125,6 +131,14 @@ def test_an_index_of_something_else(options: dict[str, Any], message: str, tmp_p
     retriever = LateInteractionRetriever(OneHot(), **options)
     with pytest.raises(InputError, match=message):
         retriever.load_index(tmp_path / "index")
+
+
+def test_search_parameters_without_a_faiss_index(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="says nothing without a factory string: pass factory too"):
+        LateInteractionRetriever(OneHot(), TEXTS, muvera=muvera(), faiss_search={"nprobe": 2})
+    made(muvera=muvera()).save_index(tmp_path / "index")
+    with pytest.raises(InputError, match=r"faiss_search={.nprobe.: 2}: .*index has no FAISS index: leave it out"):
+        LateInteractionRetriever.load(tmp_path / "index", OneHot(), faiss_search={"nprobe": 2})
 
 
 def test_an_index_of_another_dimension(tmp_path: Path) -> None:

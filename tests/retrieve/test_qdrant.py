@@ -170,7 +170,19 @@ def test_documents_come_and_go_and_a_folder_keeps_them(tmp_path: Path) -> None:
     again = QdrantRetriever(Dense(), location=place)
     kept = torch.ones(12, dtype=torch.bool)
     kept[[3, 4]] = False
-    assert again(QUERIES, 10).ids.tolist() == Filtered(DenseRetriever(Dense(), TEXTS), kept)(QUERIES, 10).ids.tolist()
+    wanted = Filtered(DenseRetriever(Dense(), TEXTS), kept)(QUERIES, 10)
+    assert again(QUERIES, 10).ids.tolist() == wanted.ids.tolist()
+    # Masks are of rows, of which there are more than documents now.
+    even = torch.arange(12) % 2 == 0
+    wanted = Filtered(DenseRetriever(Dense(), TEXTS), kept & even)(QUERIES, 10)
+    assert again.rank_allowed(QUERIES, 10, even).ids.tolist() == wanted.ids.tolist()
+    assert Filtered(again, even)(QUERIES, 10).ids.tolist() == wanted.ids.tolist()
+    with pytest.raises(InputError, match=r"allowed: expected \[12\] or \[3, 12\]"):
+        again.rank_allowed(QUERIES, 10, even[:10])
+    # Also where the highest row is gone.
+    again.delete([11])
+    assert again.rank_allowed(["cat"], 9, torch.arange(12) == 11).ids.tolist() == [[-1] * 9]
+    assert again.add(TEXTS[11:], metadata=Metadata({"language": LANGUAGES[11:]})) == range(11, 12)
     assert again(["cat"], 2, where=QdrantCondition.one_of("language", ["de"])).ids.tolist() == [[10, -1]]
     again.close()
     with pytest.raises(InputError, match=r"holds vectors \{'text': 6\} and sparse ones"):
@@ -232,6 +244,7 @@ def test_shards_are_sent_once(tmp_path: Path) -> None:
         (lambda: QdrantRetriever(Dense(), TEXTS, fusion="max"), InputError, "fusion='max' is unknown"),
         (lambda: QdrantRetriever(Dense(), TEXTS, reorder_by="late"), InputError, "reorder_by='late': name one of"),
         (lambda: QdrantRetriever(Dense(), TEXTS, attempts=0), InputError, "attempts=0: expected at least 1"),
+        (lambda: QdrantRetriever(Dense(), TEXTS, depth=0), InputError, "depth=0: expected at least 1"),
         (lambda: QdrantRetriever(Dense(), TEXTS)([""], 1), InputError, "query 0 .* is empty"),
         (lambda: QdrantRetriever(Dense(), TEXTS)(QUERIES, 99), InputError, "k=99 must lie between"),
         (
