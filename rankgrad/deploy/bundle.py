@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +29,8 @@ class Settings(NamedTuple):
     """What ``rankgrad.json`` says that loading needs.
 
     ``kind`` is ``feature_ranker`` or one of :data:`rankgrad.deploy.text_model.TEXT_KINDS`; ``graphs`` has for each
-    variant the file, its size in bytes and its SHA-256. Of a model of texts ``tokenizer`` has the settings, ``dim`` the
+    variant the file, its size in bytes and its SHA-256, and in ``data`` those of its weights where these lie in a file
+    of their own. Of a model of texts ``tokenizer`` has the settings, ``dim`` the
     width of what the graph gives, 1 for scores, and ``options`` what only its kind has. Of a feature ranker
     ``features`` has their ``count`` and ``names``, and whether it is ``listwise``. ``files`` has size and SHA-256 of
     the files beside the graphs, ``samples`` a few inputs with torch's scores; both are None in a bundle that was made
@@ -71,8 +73,9 @@ def load(folder: str | Path, *, variant: Variant = "fp32", threads: int | None =
         makes = settings.kind != FEATURE_RANKER and variant in VARIANTS
         more = f", or export again with variants=({variant!r},)" if makes else ""
         raise InputError(f"{folder} has no variant {variant!r}: choose one of {there}{more}")
+    for name, recorded in graph_files(graph).items():
+        check_file(folder / name, recorded)
     path = folder / graph["file"]
-    check_file(path, graph)
     if settings.kind == FEATURE_RANKER:
         about = settings.features
         return FeatureRanker(
@@ -118,7 +121,8 @@ def read_settings(folder: str | Path) -> Settings:
         of_kind = ("features",) if content["kind"] == FEATURE_RANKER else ("tokenizer", "dim")
         recorded = {name: content[name] for name in ("files", "samples", "opset", "options") if name in content}
         settings = Settings(**{name: content[name] for name in ("kind", "graphs", *of_kind)}, **recorded)
-        complete = all({"file", "bytes", "sha256"} <= graph.keys() for graph in settings.graphs.values())
+        parts = [part for graph in settings.graphs.values() for part in (graph, graph.get("data", graph))]
+        complete = all({"file", "bytes", "sha256"} <= part.keys() for part in parts)
         complete &= all({"bytes", "sha256"} <= file.keys() for file in (settings.files or {}).values())
         if settings.kind == FEATURE_RANKER:
             complete &= {"count", "names", "listwise"} <= settings.features.keys()
@@ -133,6 +137,11 @@ def fingerprint(path: Path) -> dict[str, Any]:
     """Size and SHA-256 of a file."""
     with path.open("rb") as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def graph_files(graph: Mapping[str, Any]) -> dict[str, Any]:
+    """What is recorded of a graph's file, and of that of its weights where they lie apart, by name."""
+    return {part["file"]: part for part in (graph, graph.get("data", graph))}
 
 
 def check_file(path: Path, recorded: dict[str, Any]) -> None:

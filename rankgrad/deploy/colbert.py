@@ -51,10 +51,14 @@ class ColBERT:
         embeddings = np.zeros((*tokens.input_ids.shape, self.dim), dtype=np.float32)
         for rows, found in self.graph.batches(tokens):
             embeddings[rows, : found.shape[1]] = found
-        embeddings *= tokens.scored[..., None]
-        if self.query_weights is not None:
-            embeddings *= self.query_weights[tokens.input_ids][..., None]
+        embeddings *= (tokens.scored * self.weights(tokens.input_ids))[..., None]
         return embeddings, tokens.scored
+
+    def weights(self, input_ids: np.ndarray) -> np.ndarray:
+        """What each token of a query counts: float32 of the shape of ``input_ids``, 1 where there is no table."""
+        if self.query_weights is None:
+            return np.ones(input_ids.shape, dtype=np.float32)
+        return self.query_weights[input_ids]
 
     def encode_documents(self, texts: Sequence[str], *, batch_size: int | None = None) -> PackedTokens:
         """Encode document texts; only the tokens that MaxSim scores are kept. Texts beyond the length limit are cut.

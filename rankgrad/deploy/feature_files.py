@@ -13,6 +13,7 @@ from rankgrad._checks import InputError
 
 QUERY_COLUMNS = ("qid", "query")
 LABEL_COLUMN = "label"
+_MOST_DIGITS = 19
 
 
 class FeatureFile(NamedTuple):
@@ -81,7 +82,8 @@ def _read_svmlight(path: Path, features: int) -> list[_Row]:
         values = np.zeros(features, dtype=np.float32)
         for word in words[1 + named :]:
             place, colon, value = word.partition(":")
-            if not (colon and place.isdecimal() and int(place)):
+            # Longer digits than Python turns into a number are no feature either.
+            if not (colon and place.isdecimal() and len(place) < _MOST_DIGITS and int(place)):
                 raise InputError(f"{where} expected FEATURE:VALUE, features counted from 1, got {word[:40]!r}")
             if int(place) > features:
                 raise InputError(f"{where} feature {place}, but the model has {features}")
@@ -93,24 +95,28 @@ def _read_svmlight(path: Path, features: int) -> list[_Row]:
 def _read_csv(path: Path, features: int, names: Sequence[str] | None) -> list[_Row]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
-        header = [name.strip() for name in next(reader, [])]
-        query = next((header.index(name) for name in QUERY_COLUMNS if name in header), None)
-        columns = _columns(path, header, features, names)
-        rows = []
-        for cells in reader:
-            if not cells:
-                continue
-            where = f"{path}:{reader.line_num}:"
-            if len(cells) != len(header):
-                raise InputError(f"{where} {len(cells)} cells under {len(header)} columns")
-            values = [
-                _number(cells[column].strip() or "nan", f"{where} column {header[column]!r}: expected a number")
-                for column in columns
-            ]
-            with np.errstate(over="ignore"):
-                numbers = np.asarray(values).astype(np.float32)
-            rows.append(_Row(reader.line_num, "" if query is None else cells[query].strip(), numbers))
-    return rows
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            cells = [(reader.line_num, row) for row in reader if row]
+        except csv.Error as error:
+            raise InputError(f"{path}:{reader.line_num}: cannot be read as CSV ({error}): mend this line") from error
+    query = next((header.index(name) for name in QUERY_COLUMNS if name in header), None)
+    columns = _columns(path, header, features, names)
+    return [_csv_row(f"{path}:{line}:", line, row, header, columns, query) for line, row in cells]
+
+
+def _csv_row(
+    where: str, line: int, cells: Sequence[str], header: Sequence[str], columns: Sequence[int], query: int | None
+) -> _Row:
+    if len(cells) != len(header):
+        raise InputError(f"{where} {len(cells)} cells under {len(header)} columns")
+    values = [
+        _number(cells[column].strip() or "nan", f"{where} column {header[column]!r}: expected a number")
+        for column in columns
+    ]
+    with np.errstate(over="ignore"):
+        numbers = np.asarray(values).astype(np.float32)
+    return _Row(line, "" if query is None else cells[query].strip(), numbers)
 
 
 def _columns(path: Path, header: Sequence[str], features: int, names: Sequence[str] | None) -> list[int]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rankgrad._checks import InputError, require
+from rankgrad.deploy.cores import usable_cores
 from rankgrad.tokens import Tokens
 
 TOKENS_A_RUN = 256
 
+_RUNS_AHEAD = 2
 _ERRORS_ONLY = 3
 _DISABLED = "optimization.disable_specified_optimizers"
 
@@ -28,7 +30,7 @@ class Graph:
 
     Args:
         path: the ONNX file.
-        threads: threads in all; None takes every core this process may use.
+        threads: threads in all; None takes every core this process may use, of a container's quota too.
         batch_size: rows of one run; None takes as many as ``TOKENS_A_RUN`` tokens hold.
 
     Raises:
@@ -69,7 +71,9 @@ class Graph:
                 yield rows, self(_rows(tokens, rows))
             return
         lane = self._lane
-        yield from zip(runs, self._pool.map(lambda rows: self._run(lane, _rows(tokens, rows)), runs), strict=True)
+        yield from _side_by_side(
+            self._pool, lambda rows: self._run(lane, _rows(tokens, rows)), runs, ahead=_RUNS_AHEAD * self.threads
+        )
 
     @cached_property
     def _lane(self) -> Any:
@@ -102,13 +106,6 @@ def _session(path: str | Path, threads: int) -> Any:
         raise InputError(f"{path} is no ONNX graph that loads ({reason}): copy or export the bundle again") from error
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _widths(tokens: Tokens) -> np.ndarray:
     """Columns each row needs, at least 1: int64 ``[rows]``."""
     used = tokens.attention_mask.astype(bool) | tokens.scored
@@ -124,6 +121,28 @@ def _runs(widths: np.ndarray, size: int | None) -> list[np.ndarray]:
         runs.append(order[start : start + (size or max(1, TOKENS_A_RUN // int(widths[order[start]])))])
         start += len(runs[-1])
     return runs
+
+
+def _side_by_side(
+    pool: ThreadPoolExecutor, run: Callable[[np.ndarray], np.ndarray], runs: list[np.ndarray], *, ahead: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The output of each run, in order.
+
+    At most ``ahead`` are handed in beyond the one that is taken: outputs may be as wide as a vocabulary.
+    """
+    waiting: deque[tuple[np.ndarray, Future[np.ndarray]]] = deque()
+    try:
+        for rows in runs:
+            waiting.append((rows, pool.submit(run, rows)))
+            if len(waiting) > ahead:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    finally:
+        for _, future in waiting:
+            future.cancel()
 
 
 def _rows(tokens: Tokens, rows: np.ndarray) -> Tokens:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,8 +15,19 @@ from rankgrad.deploy.feature_ranker import FeatureRanker
 from rankgrad.deploy.text_model import TextModel
 
 
-def sample_difference(model: TextModel | FeatureRanker, samples: Mapping[str, Any]) -> float:
-    """Largest difference of the model's scores to the recorded ones, over the largest of these (but at least 1).
+class SampleParity(NamedTuple):
+    """How far scores are from the recorded ones.
+
+    ``difference`` is the largest, over the largest recorded score (but at least 1), and infinite where only one of the
+    two is finite; ``agreement`` the mean Kendall tau of the orders, 1 = the same.
+    """
+
+    difference: float
+    agreement: float
+
+
+def compare_samples(model: TextModel | FeatureRanker, samples: Mapping[str, Any]) -> SampleParity:
+    """Score the recorded samples again.
 
     Args:
         model: the loaded bundle.
@@ -28,12 +39,41 @@ def sample_difference(model: TextModel | FeatureRanker, samples: Mapping[str, An
     """
     try:
         pairs = [(_scores(model, each), np.array(each["scores"], dtype=np.float32)) for each in samples["lists"]]
+        if any(one.shape != other.shape for one, other in pairs):
+            return SampleParity(float("inf"), -1.0)
         got, expected = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        agreement = float(np.mean([kendall_tau(*both) for both in pairs]))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"the recorded samples cannot be scored ({error}): copy or export the bundle again") from error
-    if got.shape != expected.shape or not np.isfinite(got).all():
-        return float("inf")
-    return float(np.abs(got - expected).max() / max(1.0, np.abs(expected).max()))
+    finite = np.isfinite(expected)
+    if not np.array_equal(finite, np.isfinite(got)):
+        return SampleParity(float("inf"), agreement)
+    scale = max(1.0, np.abs(expected[finite]).max(initial=0.0))
+    return SampleParity(float(np.abs(got[finite] - expected[finite]).max(initial=0.0) / scale), agreement)
+
+
+def kendall_tau(first: np.ndarray, second: np.ndarray) -> float:
+    """Agreement of two orders: pairs in the same order less pairs in the opposite one, over all but the tied (tau-b).
+
+    Shape:
+        - first, second: ``[items]``
+
+    Returns:
+        between -1 and 1; 1 where both tie everything, 0 where only one does.
+
+    Reference:
+        M. G. Kendall, "The Treatment of Ties in Ranking Problems", Biometrika 1945.
+
+    Example:
+        >>> round(kendall_tau(np.array([3.0, 2.0, 1.0]), np.array([3.0, 1.0, 2.0])), 4)
+        0.3333
+    """
+    row, column = np.triu_indices(len(first), k=1)
+    # Compared, not subtracted: a document without a token that counts scores -inf, as the next one may.
+    pairs = ((scores[row], scores[column]) for scores in (first, second))
+    one, two = ((ahead > behind).astype(int) - (ahead < behind) for ahead, behind in pairs)
+    said = np.sqrt(np.count_nonzero(one) * np.count_nonzero(two))
+    return float((one * two).sum() / said) if said else float(np.array_equal(one, two))
 
 
 def list_scores(model: TextModel, query: str, documents: Sequence[str], *, batch_size: int | None = None) -> np.ndarray:

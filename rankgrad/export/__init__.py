@@ -2,8 +2,9 @@
 
 - A bundle: ``bundle`` writes it. What a kind of model puts in: ``onnx`` (cross-encoders, ColBERT), ``exit_bundle``,
   ``pair_bundle`` (listwise and compressing cross-encoders; ``pair_graph`` is traced), ``reranker_bundle``,
-  ``weighed_bundle`` (ColBERT), ``dense_bundle``, ``sparse_bundle``, ``causal_bundle``, ``feature_*`` and ``cascade_*``;
-  chosen in ``subjects``. Files for other runtimes: ``files``, ``card*``, ``samples``.
+  ``weighed_bundle``, ``late_encoders`` and ``separate_graphs`` (ColBERT), ``dense_bundle``, ``sparse_bundle``,
+  ``causal_bundle``, ``feature_*`` and ``cascade_*``; chosen in ``subjects``. Files for other runtimes: ``files``,
+  ``card*``, ``samples``.
 - A graph: ``trace`` makes it, ``parity`` and ``probe`` compare it with ``reference``; ``module`` and ``fusion`` are for
   anything else of tensors, ``rerank_half*`` for what a pipeline does behind its first stages.
 - Other graphs made of it: ``variants`` lists them; ``quantize``, ``static_quantize``, ``half``, ``optimize``,

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from rankgrad.export.card_kinds import about, onnxruntime_alone
-from rankgrad.export.card_tables import files_table, fused_line, latency_section, quality_section, scores_table
+from rankgrad.export.card_tables import (
+    files_table,
+    fused_line,
+    latency_section,
+    quality_section,
+    scores_table,
+    separate_table,
+)
 
 
 def card(content: dict[str, Any], name: str) -> str:
@@ -29,7 +36,7 @@ tags: [rankgrad, {kind.replace("_", "-")}, reranker]
 ## Files
 
 {files_table(content)}
-{fused_line(content)}
+{fused_line(content)}{separate_table(content)}
 `rankgrad verify` compares every file with its checksum.
 
 ## Agreement with torch

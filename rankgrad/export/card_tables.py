@@ -22,7 +22,34 @@ def files_table(content: dict[str, Any]) -> str:
         purpose = PURPOSE[variant] if graph.get("fit", True) else f"{PURPOSE[variant]}; **unfit**, see Quality"
         size, digest = f"{graph['bytes'] / 2**20:.1f}", f"`{graph['sha256']}`"
         rows.append((variant, f"`{graph['file']}`", purpose, size, digest))
+        if "data" in graph:
+            rows.append(_data_row(graph["data"]))
     return table(("variant", "file", "what it is", "MiB", "SHA-256"), rows)
+
+
+def _data_row(data: dict[str, Any]) -> tuple[str, ...]:
+    what = "its weights, which do not fit into one file: keep both in one folder"
+    return "", f"`{data['file']}`", what, f"{data['bytes'] / 2**20:.1f}", f"`{data['sha256']}`"
+
+
+def separate_table(content: dict[str, Any]) -> str:
+    """The graphs of a ColBERT's encoders and of MaxSim; empty where they are not apart."""
+    separate = content.get("separate_graphs")
+    if separate is None:
+        return ""
+    rows = []
+    for graph in separate.values():
+        sides = (", ".join(f"`{each}`" for each in graph[side]) for side in ("inputs", "outputs"))
+        rows.append((f"`{graph['file']}`", *sides, f"{graph['bytes'] / 2**20:.1f}", f"`{graph['sha256']}`"))
+        if "data" in graph:
+            _, file, *rest = _data_row(graph["data"])
+            rows.append((file, rest[0], "", *rest[1:]))
+    return f"""
+{table(("file", "takes", "gives", "MiB", "SHA-256"), rows)}
+
+These three, in float32, are the same model with its encoders apart: masks, expansion, skipped tokens and weights are
+inside, and MaxSim takes what they give. In a row they agree with torch to {separate["maxsim"]["difference"]:.1e}.
+"""
 
 
 def scores_table(content: dict[str, Any]) -> str:

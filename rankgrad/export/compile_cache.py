@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 
 import torch
@@ -66,7 +67,7 @@ def load_compile_cache(path: str | Path) -> int:
         with zipfile.ZipFile(path) as archive:
             contents = {name: archive.read(name) for name in archive.namelist()}
         head = json.loads(contents.get(_HEAD, b"{}"))
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
         raise InputError(f"{path} is damaged, or no compile cache ({error}): {_AGAIN}") from error
     if not isinstance(head, dict) or head.get("format") != _FORMAT or _ARTIFACTS not in contents:
         raise InputError(f"{path} is no compile cache: pass what save_compile_cache wrote")

@@ -9,10 +9,13 @@ from typing import Any
 from rankgrad import __version__, deploy
 from rankgrad._checks import InputError
 from rankgrad._files import atomic_folder
-from rankgrad.deploy.bundle import FEATURE_RANKER, FORMAT_VERSION, MARKER, fingerprint
+from rankgrad.data import FeatureTable
+from rankgrad.deploy.bundle import FEATURE_RANKER, FORMAT_VERSION, MARKER
 from rankgrad.export.feature_card import feature_card
+from rankgrad.export.feature_measured import check_judged_rows, feature_latency, feature_quality
 from rankgrad.export.feature_parity import check_lists, check_ragged
 from rankgrad.export.feature_probe import FeatureModel
+from rankgrad.export.graph_files import graph_entry
 from rankgrad.export.onnx import export_onnx, exportable
 from rankgrad.export.provenance import provenance
 from rankgrad.export.samples import feature_samples, other_files
@@ -28,6 +31,8 @@ def write_feature_bundle(
     *,
     feature_names: Sequence[str] | None,
     tolerance: float,
+    quality: FeatureTable | None = None,
+    ndcg_tolerance: float = 0.5,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
     """Write a feature ranker's bundle: see :func:`rankgrad.export.export_bundle`."""
@@ -35,6 +40,8 @@ def write_feature_bundle(
         _check_names(feature_names, model.features)
     reference = exportable(model)
     reference.transform.check_fitted()
+    if quality is not None:
+        check_judged_rows(quality, reference.features)
     with atomic_folder(folder) as temporary:
         progress("exporting the fp32 graph (a feature ranker has no int8 graph: there is little to save)")
         declared = export_onnx(reference, temporary / _FILE)
@@ -52,14 +59,20 @@ def write_feature_bundle(
             **_stages(reference),
             "provenance": {"settings": dict(reference.settings), **provenance(reference)},
             **declared._asdict(),
-            "graphs": {"fp32": {"file": _FILE, **fingerprint(temporary / _FILE)}},
+            "graphs": {"fp32": graph_entry(temporary, _FILE)},
         }
         write_json(temporary / MARKER, content)
+        exported: Any = deploy.load(temporary, threads=1)
         content["parity"] = {
             "tolerance": tolerance,
             "shapes": [each.shape._asdict() | {"difference": each.difference} for each in shapes],
-            "ragged_difference": check_ragged(reference, deploy.load(temporary, threads=1), tolerance=tolerance),  # type: ignore[arg-type]
+            "ragged_difference": check_ragged(reference, exported, tolerance=tolerance),
         }
+        if quality is not None:
+            progress(f"measuring nDCG@10 on {len(quality.queries)} judged lists")
+            content["quality"] = feature_quality(reference, exported, quality, tolerance=ndcg_tolerance)
+            content["graphs"]["fp32"]["fit"] = content["quality"]["variants"]["fp32"]["fit"]
+        content["latency"] = feature_latency(reference, exported)
         content["samples"] = feature_samples(reference, temporary, tolerance=tolerance)
         content["files"] = other_files(temporary, content["graphs"])
         (temporary / "README.md").write_text(feature_card(content, folder.resolve().name), encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rankgrad.export.card_tables import quality_section, table
 from rankgrad.export.cascade_card import cascade_section
 
 _ALONE = "An item's score depends on its own features alone."
@@ -55,7 +56,11 @@ Inputs: `features`, float32 `[lists, items, {count}]`; `mask`, bool `[lists, ite
 Largest relative difference over {len(parity["shapes"])} shapes of (lists, items, padding), with missing values and
 numbers in the padding: {max(each["difference"] for each in parity["shapes"]):.1e}; over lists of different lengths
 through `rankgrad.deploy`: {parity["ragged_difference"]:.1e} (refused over {parity["tolerance"]:.0e}).
-{"" if cascade is None else _ORDER}
+{"" if cascade is None else _ORDER}{quality_section(content)}
+## Latency
+
+{_latency(content["latency"])}
+
 ## Made of
 
 rankgrad {content["rankgrad_version"]}, torch {provenance["torch_version"]}; weights' SHA-256
@@ -85,6 +90,15 @@ features = numpy.random.rand(1, 4, {count}).astype("float32")
 output = session.run(None, {{"features": features, "mask": numpy.ones((1, 4), dtype=bool)}})[0]
 ```
 """
+
+
+def _latency(latency: dict[str, Any]) -> str:
+    times = latency["variants"]["fp32"]
+    rows = [[f"{1000 * times[name]:.2f}" for name in ("fastest", "median", "slowest")]]
+    return f"""{table(("fastest", "median", "slowest"), rows)}
+
+Microseconds a row, where one list of {latency["documents"]} rows is scored on {latency["threads"]} thread of
+{latency["cpu"]}, ONNX Runtime {latency["onnxruntime"]}."""
 
 
 def _names(names: list[str] | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rankgrad._checks import InputError, require
-from rankgrad._files import atomic_file
+from rankgrad.export.graph_files import atomic_graph, check_graph, read_graph, save_graph
 from rankgrad.export.tools import quiet_tools, require_tool
 
 if TYPE_CHECKING:
@@ -40,16 +40,26 @@ def halve_onnx(source: str | Path, target: str | Path) -> None:
         Micikevicius et al., "Mixed Precision Training", ICLR 2018, on what half precision holds; the implementation is
         onnxruntime's ``convert_float_to_float16``.
     """
-    onnx = require("onnx", "onnx")
     float16 = require_tool("onnxruntime.transformers.float16")
-    model = onnx.load(str(source))
+    model = read_graph(source)
     _check_weights(model.graph)
+    _infer_types(model.graph, source)
     with quiet_tools():
-        halved = float16.convert_float_to_float16(model, max_finite_val=LARGEST, keep_io_types=True)
+        halved = float16.convert_float_to_float16(
+            model, max_finite_val=LARGEST, keep_io_types=True, disable_shape_infer=True
+        )
     _sort_nodes(halved.graph)
-    onnx.checker.check_model(halved)
-    with atomic_file(target) as temporary:
-        onnx.save(halved, str(temporary))
+    with atomic_graph(target) as temporary:
+        save_graph(halved, temporary)
+        check_graph(temporary)
+
+
+def _infer_types(graph: GraphProto, source: str | Path) -> None:
+    """Say of every value what it is; found without the weights that lie apart, which the inference cannot hold."""
+    onnx = require("onnx", "onnx")
+    inferred = onnx.shape_inference.infer_shapes(onnx.load(str(source), load_external_data=False))
+    del graph.value_info[:]
+    graph.value_info.extend(inferred.graph.value_info)
 
 
 def _check_weights(graph: GraphProto) -> None:

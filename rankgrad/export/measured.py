@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,8 @@ from rankgrad.export.quality import compare_quality, mean_ndcg
 from rankgrad.export.subject import Subject
 from rankgrad.types import Variant
 
+EXACT = ("fp32", "optimized")
+SCORE_FACTOR = 10
 _TIMED = 8
 
 
@@ -31,16 +34,27 @@ def compare_variants(
     opened: dict[Variant, TextModel],
     lists: Lists,
     *,
+    tolerance: float,
     rank_agreement: float,
 ) -> dict[Variant, ScoreParity]:
-    """Compare each graph's scores with torch's.
+    """Compare each graph's scores with torch's, as the bundle will be used: a wrong tokenizer shows here.
+
+    Args:
+        model: what was exported.
+        opened: the graphs.
+        lists: queries with documents.
+        tolerance: of the graphs' outputs; the scores of fp32 and optimized may differ by ten times that, relative to
+            the largest score (but at least 1).
+        rank_agreement: lowest mean Kendall tau of every graph but fp32.
 
     Raises:
-        ParityError: for a graph, other than fp32, whose orders agree with torch's by less than ``rank_agreement``.
+        ParityError: for a graph whose scores or orders are further from torch's, or that scores only some of the
+            documents by a number.
     """
     found = {}
     for variant, exported in opened.items():
         found[variant] = compare_scores(model, exported, lists)
+        check_difference(variant, found[variant].relative_difference, tolerance=tolerance)
         tau = found[variant].kendall_tau
         if variant != "fp32" and not tau >= rank_agreement:
             raise ParityError(
@@ -48,6 +62,25 @@ def compare_variants(
                 f"nothing is written. Leave {variant!r} out of variants, or pass a lower rank_agreement"
             )
     return found
+
+
+def check_difference(variant: str, difference: float, *, tolerance: float) -> None:
+    """Refuse a graph whose scores are not torch's.
+
+    Args:
+        variant: which; of all but fp32 and optimized only the scores that are no number count.
+        difference: the relative one; infinite where only one of the two is finite.
+        tolerance: a tenth of what is allowed.
+
+    Raises:
+        ParityError: naming the variant.
+    """
+    bound = min(SCORE_FACTOR * tolerance, sys.float_info.max) if variant in EXACT else sys.float_info.max
+    if not difference <= bound:
+        raise ParityError(
+            f"the scores of the {variant} graph disagree with torch: relative difference {difference:.2g}, tolerance "
+            f"{bound:.2g}; nothing is written. Where the graph alone agrees, a file beside it is another: the tokenizer"
+        )
 
 
 def quality_of_variants(

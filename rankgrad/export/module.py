@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rankgrad._checks import InputError, require
-from rankgrad._files import atomic_file
+from rankgrad.export.graph_files import atomic_graph
 from rankgrad.export.onnx import exportable
 from rankgrad.export.parity import ParityError, relative_difference
 from rankgrad.export.trace import OPSET, Axes, Declared, by_place, write_graph
@@ -41,7 +41,7 @@ def export_module(
     Args:
         module: gives one tensor or a tuple of them; it is left as it was.
         example: an input by its name in ``forward``, with no free axis of size 0 or 1.
-        path: the file to write.
+        path: the file to write; weights above 2 GB go to a second one beside it, ``<path>_data``.
         axes: of every input, then of every output, by name: names of free axes, sizes of fixed ones.
         make_inputs: draws inputs to compare on; None draws normal numbers for floats, True three times in four for
             bool (and at the first place of the last axis), and for integers values between those of the example.
@@ -56,8 +56,7 @@ def export_module(
     """
     free = _check_axes(example, axes)
     reference = exportable(module)
-    path = Path(path)
-    with atomic_file(path) as temporary:
+    with atomic_graph(path) as temporary:
         declared = write_graph(reference, example, temporary, shapes=axes, opset=opset)
         session = require("onnxruntime", "onnx").InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
         make = make_inputs or _maker(example, axes)

@@ -37,12 +37,12 @@ def export_onnx(model: TextRanker | FeatureModel | Subject, path: str | Path, *,
     Args:
         model: any of :mod:`rankgrad.models` but an image model, or a :class:`rankgrad.pipeline.FeatureCascade`, of any
             dtype, on any device; or what :func:`rankgrad.export.subjects.subject_of` made of one.
-        path: the file to write.
+        path: the file to write; weights above 2 GB go to a second one beside it, ``<path>_data``.
         opset: version of the ONNX operators.
 
     Raises:
-        InputError: for a model that has no such graph, when an axis of the graph came out fixed, the weights do not fit
-            into one file (2 GiB), or a feature ranker's transform is not fitted.
+        InputError: for a model that has no such graph, when an axis of the graph came out fixed, or a feature ranker's
+            transform is not fitted.
         MissingExtraError: without onnx or onnxscript.
     """
     if isinstance(model, FeatureRanker | FeatureCascade):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankgrad._checks import InputError, require
-from rankgrad._files import atomic_file
+from rankgrad.export.graph_files import atomic_graph, read_graph, save_graph
 from rankgrad.export.tools import quiet_tools, require_tool
 
 if TYPE_CHECKING:
@@ -39,10 +39,9 @@ def optimize_onnx(source: str | Path, target: str | Path) -> dict[str, int]:
         Dao et al., "FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness", NeurIPS 2022, on why
         attention in one operator is faster on a GPU.
     """
-    onnx = require("onnx", "onnx")
     fusions = require_tool("onnxscript.rewriter.ort_fusions")
     ir = require("onnx_ir", "onnx")
-    model = onnx.load(str(source))
+    model = read_graph(source)
     before = fused_operators(model.graph)
     with quiet_tools():
         optimized, _ = fusions.optimize_for_ort(ir.from_proto(model))
@@ -53,8 +52,8 @@ def optimize_onnx(source: str | Path, target: str | Path) -> dict[str, int]:
             f"{source}: no operator of this graph could be fused, the optimized graph would be the same one: leave out "
             "the variant optimized"
         )
-    with atomic_file(target) as temporary:
-        onnx.save(made, str(temporary))
+    with atomic_graph(target) as temporary:
+        save_graph(made, temporary)
     return dict(sorted(fused.items()))
 
 

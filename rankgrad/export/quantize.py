@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from rankgrad._checks import require
-from rankgrad._files import atomic_file
+from rankgrad.export.graph_files import atomic_graph, exceeds_one_file, read_graph, save_graph
 
 if TYPE_CHECKING:
     from onnx import GraphProto
@@ -37,21 +40,31 @@ def quantize_onnx(source: str | Path, target: str | Path) -> None:
         Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
         CVPR 2018; the implementation is onnxruntime's ``quantize_dynamic``.
     """
-    onnx = require("onnx", "onnx")
     quantization = require("onnxruntime.quantization", "onnx")
-    model = onnx.load(str(source))
+    model = read_graph(source)
     # The exporter has inferred every shape already, and onnxruntime's symbolic inference fails on its graphs; without
     # this mark the quantizer recommends that inference on the root logger, and installs a handler there.
     model.metadata_props.add(key=PREPARED[0], value=PREPARED[1])
-    with atomic_file(target) as temporary:
+    with tool_output(target) as written:
         quantization.quantize_dynamic(
             model,
-            str(temporary),
+            str(written),
             op_types_to_quantize=["MatMul"],
             nodes_to_exclude=left_exact(model.graph),
             per_channel=True,
             weight_type=quantization.QuantType.QInt8,
+            use_external_data_format=exceeds_one_file(model.graph),
         )
+
+
+@contextmanager
+def tool_output(target: str | Path) -> Iterator[Path]:
+    """Yield a path for a quantizer to write to, in whichever way, and write the target from what is there."""
+    with TemporaryDirectory(prefix="rankgrad.") as folder:
+        written = Path(folder) / "written.onnx"
+        yield written
+        with atomic_graph(target) as temporary:
+            save_graph(read_graph(written), temporary)
 
 
 def left_exact(graph: GraphProto) -> list[str]:

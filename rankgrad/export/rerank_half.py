@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from rankgrad._checks import InputError
-from rankgrad._files import atomic_file
 from rankgrad.export.fusion import ByRanks, ByScores
+from rankgrad.export.graph_files import atomic_graph
 from rankgrad.export.module import export_module
 from rankgrad.export.reference import eager_attention, exportable
 from rankgrad.export.rerank_half_graph import FromRanks, FromScores, OneList, RerankTokens
@@ -82,7 +82,7 @@ def export_rerank_half(
     axes: dict[str, Axes] = dict.fromkeys(_TOKENS, ("queries", "documents", "tokens"))
     axes |= {name: ("queries", lists, "documents") for name in example if name not in _TOKENS}
     axes["final"] = ("queries", "documents")
-    with atomic_file(path) as temporary, eager_attention(rerank.scorer):
+    with atomic_graph(path) as temporary, eager_attention(rerank.scorer):
         declared = export_module(
             graph,
             example,

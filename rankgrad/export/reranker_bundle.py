@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from rankgrad.deploy.colbert_reranker import QueriesAndDocuments
+from rankgrad.export.late_encoders import DocumentEncoder, QueryEncoder
 from rankgrad.export.probe import Shape, random_tokens
 from rankgrad.export.reference import exportable
 from rankgrad.export.subject import Probe
 from rankgrad.export.token_inputs import as_tensors, token_example
 from rankgrad.export.trace import Axes
 from rankgrad.models import ColBERT
-from rankgrad.models._late_weights import weighed
-from rankgrad.modules.token_pruner import TokenPruner
 from rankgrad.ops import maxsim
 from rankgrad.tokens import Tokens
 
@@ -106,14 +105,11 @@ class RerankerSubject:
 
 
 class _Graph(nn.Module):
-    skip_ids: Tensor
-
     def __init__(self, model: ColBERT) -> None:
         super().__init__()
-        self.model = model
-        rules = model.rules
-        self.expanded = (rules.expansion_length or rules.query_length) if rules.query_expansion else 0
-        self.register_buffer("skip_ids", torch.from_numpy(model.tokenizer.skip_ids))
+        self.queries = QueryEncoder(model)
+        self.documents = DocumentEncoder(model)
+        self.expanded = self.queries.expanded
 
     def forward(
         self,
@@ -122,28 +118,6 @@ class _Graph(nn.Module):
         document_input_ids: Tensor,
         document_attention_mask: Tensor,
     ) -> Tensor:
-        model, asked = self.model, query_attention_mask.bool()
-        if self.expanded:
-            fill = ~asked & (torch.arange(asked.shape[1], device=asked.device) < self.expanded)
-            query_input_ids = query_input_ids.masked_fill(fill, model.tokenizer.mask_id)
-            if model.rules.attend_to_expansion:
-                query_attention_mask = query_attention_mask.masked_fill(fill, 1)
-            asked = asked | fill
-        queries = model.forward_tokens(query_input_ids, query_attention_mask)
-        queries = weighed(model.query_weights, queries, query_input_ids)
-        documents = model.forward_tokens(document_input_ids, document_attention_mask)
-        skipped = torch.eq(document_input_ids.unsqueeze(-1), self.skip_ids).any(-1)
-        scored = document_attention_mask.bool() & ~skipped
-        if model.pruner is not None:
-            scored = _kept(model.pruner, documents, scored)
+        queries, asked = self.queries.encode(query_input_ids, query_attention_mask)
+        documents, scored = self.documents.encode(document_input_ids, document_attention_mask)
         return maxsim(queries, documents, asked, scored)
-
-
-def _kept(pruner: TokenPruner, embeddings: Tensor, mask: Tensor) -> Tensor:
-    """:meth:`rankgrad.modules.TokenPruner.kept` with each token's place counted: ONNX has no stable sort."""
-    logits = pruner(embeddings).masked_fill(~mask, -torch.inf)
-    mine, others = logits.unsqueeze(-1), logits.unsqueeze(-2)
-    places = torch.arange(logits.shape[-1], device=logits.device)
-    ahead = (others > mine) | ((others == mine) & (places < places.unsqueeze(-1)))
-    wanted = (mask.sum(-1, keepdim=True) * pruner.share - 1e-4).ceil()
-    return mask & (ahead.sum(-1) < wanted)

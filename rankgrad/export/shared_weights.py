@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,7 +41,9 @@ def share_weights(graph: GraphProto) -> None:
     first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
     same: dict[str, str] = {}
     for weight in graph.initializer:
-        key = (weight.data_type, tuple(weight.dims), weight.raw_data or weight.SerializeToString())
+        # A digest: to keep what was read of each weight is to hold the model twice.
+        content = sha256(weight.raw_data or weight.SerializeToString()).digest()
+        key = (weight.data_type, tuple(weight.dims), content)
         kept = first.setdefault(key, weight.name)
         if kept != weight.name:
             same[weight.name] = kept

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rankgrad._checks import InputError, require
-from rankgrad._files import atomic_file
-from rankgrad.export.quantize import PREPARED, left_exact
+from rankgrad.export.graph_files import exceeds_one_file, read_graph
+from rankgrad.export.quantize import PREPARED, left_exact, tool_output
 from rankgrad.export.tools import quiet_tools, require_tool
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 COARSEST = 0.25
 _STEPS = 255
+_WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 def quantize_static_onnx(
@@ -53,30 +54,30 @@ def quantize_static_onnx(
     """
     if not runs:
         raise InputError("runs: static quantisation takes its ranges from them, give at least one")
-    onnx = require("onnx", "onnx")
     quantization = require_tool("onnxruntime.quantization")
-    model = onnx.load(str(source))
+    model = read_graph(source)
     inputs = [value.name for value in model.graph.input]
     missing = [name for name in inputs if name not in runs[0]._fields]
     if missing:
         raise InputError(f"runs: they have no field {missing[0]!r}, which the graph reads: leave out int8-static")
     kept = left_exact(model.graph)
     rounded = _read_by_products(model, kept)
-    steps = _relative_steps(model, list(dict.fromkeys(rounded.values())), [_feed(run, inputs) for run in runs])
+    steps = _relative_steps(source, list(dict.fromkeys(rounded.values())), [_feed(run, inputs) for run in runs])
     coarse = [node for node, read in rounded.items() if steps[read] > coarsest]
     if len(coarse) == len(rounded):
         raise InputError(f"{source}: every multiplication has outliers beyond coarsest={coarsest}: nothing to round")
     model.metadata_props.add(key=PREPARED[0], value=PREPARED[1])
-    with atomic_file(target) as temporary, quiet_tools():
+    with tool_output(target) as written, quiet_tools():
         quantization.quantize_static(
             model,
-            str(temporary),
+            str(written),
             _Feeds(iter(runs), inputs),
             op_types_to_quantize=["MatMul"],
             nodes_to_exclude=kept + coarse,
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
+            use_external_data_format=exceeds_one_file(model.graph),
             extra_options={"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": ["MatMul"]},
         )
 
@@ -89,15 +90,16 @@ def _read_by_products(model: ModelProto, kept: Sequence[str]) -> dict[str, str]:
 
 
 def _relative_steps(
-    model: ModelProto, names: Sequence[str], feeds: Sequence[dict[str, np.ndarray]]
+    source: str | Path, names: Sequence[str], feeds: Sequence[dict[str, np.ndarray]]
 ) -> dict[str, float]:
     """For each tensor the step of 255 between its ends, over its root mean square."""
     onnx, onnxruntime = require("onnx", "onnx"), require("onnxruntime", "onnx")
-    shown = onnx.ModelProto()
-    shown.CopyFrom(model)
+    shown = onnx.load(str(source), load_external_data=False)
     for name in names:
         shown.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    session = onnxruntime.InferenceSession(shown.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(_WEIGHTS_FOLDER, str(Path(source).resolve().parent))
+    session = onnxruntime.InferenceSession(shown.SerializeToString(), options, providers=["CPUExecutionProvider"])
     ends, squares, counts = np.zeros((2, len(names))), np.zeros(len(names)), np.zeros(len(names))
     for feed in feeds:
         for place, value in enumerate(session.run(list(names), feed)):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rankgrad._checks import InputError, require
+from rankgrad.export.graph_files import atomic_graph, check_graph, save_graph
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, ValueInfoProto
@@ -25,7 +26,6 @@ OPSET = 20
 Axes: TypeAlias = Sequence[str | int]
 """What an input or output must declare: names of free axes, sizes of fixed ones."""
 
-_LARGEST_FILE = 2**31 - 1
 _HARMLESS_WARNINGS = (
     r".*isinstance\(treespec, LeafSpec\).* is deprecated",
     r"# The axis name: .* will not be used, since it shares the same shape constraints with another axis",
@@ -50,21 +50,21 @@ def write_graph(
     opset: int = OPSET,
     tidy: Callable[[GraphProto], object] = lambda graph: None,
 ) -> Declared:
-    """Trace a module and write it as one file.
+    """Trace a module and write it as one file, or as two where the weights exceed 2 GB.
 
     Args:
         module: on the CPU, in float32 and evaluation mode.
         example: an input by its name in ``forward``; no free axis may have size 0 or 1, which would be taken as fixed.
-        path: the file to write.
+        path: the file to write; larger weights go to :func:`rankgrad.export.graph_files.data_path` beside it.
         shapes: the axes of each input, then of each output, in their order.
         opset: version of the ONNX operators.
         tidy: what is done to the graph before it is checked.
 
     Raises:
-        InputError: when an axis came out otherwise, or the weights do not fit into one file (2 GiB).
+        InputError: when an axis came out otherwise.
         MissingExtraError: without onnx or onnxscript.
     """
-    onnx = require("onnx", "onnx")
+    require("onnx", "onnx")
     require("onnxscript", "onnx")
     outputs = [name for name in shapes if name not in example]
     placed = by_place(module, example)
@@ -88,11 +88,9 @@ def write_graph(
     tidy(proto.graph)
     _drop_traces(proto)
     check_axes(proto.graph, shapes)
-    if proto.ByteSize() > _LARGEST_FILE:
-        size = proto.ByteSize() / 2**30
-        raise InputError(f"{size:.1f} GiB of weights exceed the 2 GiB of an ONNX file: export a smaller model")
-    onnx.checker.check_model(proto)
-    onnx.save(proto, str(path))
+    with atomic_graph(path) as temporary:
+        save_graph(proto, temporary)
+        check_graph(temporary)
     versions = {each.domain: each.version for each in proto.opset_import}
     return Declared(tuple(value.name for value in proto.graph.input), outputs[0], versions[""])
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rankgrad._checks import InputError, require
-from rankgrad._files import atomic_file
+from rankgrad._checks import InputError
+from rankgrad.export.graph_files import atomic_graph, read_graph, save_graph
 from rankgrad.export.quantize import small_multiplications
 from rankgrad.export.tools import quiet_tools, require_tool
 
@@ -38,9 +38,8 @@ def quantize_weights_onnx(source: str | Path, target: str | Path, *, block_size:
     """
     if block_size < 16 or block_size & (block_size - 1):
         raise InputError(f"block_size={block_size}: pass a power of 2 of at least 16")
-    onnx = require("onnx", "onnx")
     tool = require_tool("onnxruntime.quantization.matmul_nbits_quantizer")
-    model = onnx.load(str(source))
+    model = read_graph(source)
     with quiet_tools():
         quantizer = tool.MatMulNBitsQuantizer(
             model,
@@ -52,5 +51,5 @@ def quantize_weights_onnx(source: str | Path, target: str | Path, *, block_size:
     made = quantizer.model.model
     if not any(node.op_type == "MatMulNBits" for node in made.graph.node):
         raise InputError(f"{source}: no multiplication with a constant matrix, nothing to write in 4 bits")
-    with atomic_file(target) as temporary:
-        onnx.save(made, str(temporary))
+    with atomic_graph(target) as temporary:
+        save_graph(made, temporary)

@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 from rankgrad import deploy
+from rankgrad.prompts import PromptTemplate, PromptTokenizer
 
 JSON = {"Content-Type": "application/json"}
 
@@ -80,14 +83,42 @@ def serving(model: Any, **settings: Any) -> Iterator[Client]:
     assert not thread.is_alive()
 
 
+class Means:
+    """In place of a decoder's graph, whose export takes seconds: a row's logit is the mean of its ids, made small."""
+
+    def batches(self, tokens: Any, *, batch_size: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        means = (tokens.input_ids * tokens.attention_mask).sum(axis=1) / tokens.lengths
+        yield np.arange(len(means)), (means[:, None] / 50 - 2).astype(np.float32)
+
+
 @pytest.fixture(scope="session")
-def serve(tiny_bundle: Callable[[str], Path]) -> Callable[..., Any]:
-    """Serve a fresh copy of a tiny bundle, its graph run by ``graph(original)`` where that is given."""
+def opened(tiny_bundle: Callable[[str], Path], tiny_encoder_folder: Path) -> Callable[[str], Any]:
+    """Opens a tiny bundle anew; ``weighed`` is a ColBERT with weights of tokens, ``causal`` a reranker without a graph
+    file."""
+
+    def open_kind(kind: str) -> Any:
+        if kind == "causal":
+            template = PromptTemplate(before="a", body="{query} {document}", after="b", instruction="")
+            words = Tokenizer.from_file(str(tiny_encoder_folder / "tokenizer.json"))
+            graph: Any = Means()
+            return deploy.CausalReranker(graph, PromptTokenizer(words, template, max_length=48, query_length=12))
+        model: Any = deploy.load(tiny_bundle("colbert" if kind == "weighed" else kind), threads=1)
+        if kind == "weighed":
+            width = model.tokenizer.tokenizer.get_vocab_size()
+            model.query_weights = np.random.default_rng(0).uniform(0, 3, width).astype(np.float32)
+        return model
+
+    return open_kind
+
+
+@pytest.fixture(scope="session")
+def serve(opened: Callable[[str], Any]) -> Callable[..., Any]:
+    """Serve a model that ``opened`` gives, its graph run by ``graph(original)`` where that is given."""
     pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
     @contextmanager
     def serve(kind: str, *, graph: Callable[[Any], Any] | None = None, **settings: Any) -> Iterator[Client]:
-        model = deploy.load(tiny_bundle(kind), threads=1)
+        model = opened(kind)
         if graph is not None:
             model.graph = graph(model.graph)
         with serving(model, **settings) as client:

@@ -9,8 +9,8 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,13 @@ from rankgrad import deploy
 
 QUERY = "sort a dictionary"
 DOCUMENTS = ["open a file", "sort the values of a dictionary by key", "a date", "open a file"]
-KINDS = ("interaction", "colbert")
+KINDS = {"interaction": "cross_encoder", "causal": "causal_reranker", "colbert": "colbert", "weighed": "colbert"}
 
 
 @pytest.fixture(scope="module")
 def clients(serve: Callable[..., Any]) -> Iterator[dict[str, Any]]:
-    with serve("interaction") as cross_encoder, serve("colbert") as colbert:
-        yield {"interaction": cross_encoder, "colbert": colbert}
+    with ExitStack() as servers:
+        yield {kind: servers.enter_context(serve(kind)) for kind in KINDS}
 
 
 def expected(model: Any, query: str = QUERY, documents: list[str] = DOCUMENTS) -> tuple[list[int], list[float], Any]:
@@ -34,7 +34,8 @@ def expected(model: Any, query: str = QUERY, documents: list[str] = DOCUMENTS) -
     results = model.rerank(query, documents)
     raw = np.array([result.score for result in results])
     if isinstance(model, deploy.ColBERT):
-        fixed = raw / model.encode_queries([query])[1].sum()
+        # Embeddings have unit length, so that what is longer or shorter is weighed.
+        fixed = raw / np.linalg.norm(model.encode_queries([query])[0], axis=-1).sum()
     else:
         fixed = 1 / (1 + np.exp(-raw))
     return [result.index for result in results], raw.tolist(), fixed.tolist()
@@ -43,9 +44,9 @@ def expected(model: Any, query: str = QUERY, documents: list[str] = DOCUMENTS) -
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("path", "version"), [("/rerank", "1"), ("/v1/rerank", "1"), ("/v2/rerank", "2")])
 def test_cohere_and_jina(
-    clients: dict[str, Any], tiny_bundle: Callable[[str], Path], kind: str, path: str, version: str
+    clients: dict[str, Any], opened: Callable[[str], Any], kind: str, path: str, version: str
 ) -> None:
-    order, raw, fixed = expected(deploy.load(tiny_bundle(kind), threads=1))
+    order, raw, fixed = expected(opened(kind))
     request = {"query": QUERY, "documents": [DOCUMENTS[0], {"text": DOCUMENTS[1], "id": 7}, *DOCUMENTS[2:]]}
     answer = clients[kind].post(path, request).json
     assert [each["index"] for each in answer["results"]] == order
@@ -61,8 +62,8 @@ def test_cohere_and_jina(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_text_embeddings_inference(clients: dict[str, Any], tiny_bundle: Callable[[str], Path], kind: str) -> None:
-    order, raw, fixed = expected(deploy.load(tiny_bundle(kind), threads=1))
+def test_text_embeddings_inference(clients: dict[str, Any], opened: Callable[[str], Any], kind: str) -> None:
+    order, raw, fixed = expected(opened(kind))
     request = {"query": QUERY, "texts": DOCUMENTS, "truncate": True}
     ranks = clients[kind].post("/tei/rerank", request).json
     assert [each["index"] for each in ranks] == order
@@ -78,24 +79,30 @@ def test_more_results_than_documents_are_all(clients: dict[str, Any]) -> None:
         assert [each["index"] for each in answer.json["results"]] == [0]
 
 
-def test_a_document_without_scored_tokens_has_the_lowest_score(tiny_bundle: Callable[[str], Path]) -> None:
+@pytest.mark.parametrize(("weight", "lowest", "relevance"), [(None, -12.0, -1.0), (0.5, -6.0, -1.0), (0.0, 0.0, 0.0)])
+def test_a_document_without_scored_tokens_has_the_lowest_score(
+    opened: Callable[[str], Any], weight: float | None, lowest: float, relevance: float
+) -> None:
     from rankgrad.deploy.serve.batching import Batcher
     from rankgrad.deploy.serve.engines import LateEngine
 
-    model: Any = deploy.load(tiny_bundle("colbert"), threads=1)
+    model = opened("colbert")
+    if weight is not None:
+        model.query_weights = np.full(model.tokenizer.tokenizer.get_vocab_size(), weight, dtype=np.float32)
     rules = replace(model.tokenizer.rules, skip_words=("[CLS]", "[SEP]", "[D]", "?", "!"))
     model.tokenizer = replace(model.tokenizer, rules=rules)
     batcher = Batcher(model.graph, pad_id=model.tokenizer.pad_id)
     batcher.start()
     scores = asyncio.run(LateEngine(model, batcher).score("sort", ["?!", "a key"]))
     batcher.close()
-    assert (scores.raw[0], scores.relevance[0]) == (-rules.query_length, -1.0)
+    assert (scores.raw[0], scores.relevance[0]) == (lowest, relevance)
     assert -1.0 < scores.relevance[1] < 1.0
 
 
+@pytest.mark.parametrize("kind", ["colbert", "weighed"])
 @pytest.mark.parametrize("input_type", ["query", "document"])
-def test_embed(clients: dict[str, Any], tiny_bundle: Callable[[str], Path], input_type: str) -> None:
-    model: Any = deploy.load(tiny_bundle("colbert"), threads=1)
+def test_embed(clients: dict[str, Any], opened: Callable[[str], Any], kind: str, input_type: str) -> None:
+    model = opened(kind)
     texts = [QUERY, *DOCUMENTS]
     if input_type == "query":
         embeddings, mask = model.encode_queries(texts)
@@ -104,8 +111,8 @@ def test_embed(clients: dict[str, Any], tiny_bundle: Callable[[str], Path], inpu
         packed = model.encode_documents(texts)
         wanted = np.split(packed.embeddings, packed.cu_seqlens[1:-1])
     request = {"input": texts, "input_type": input_type}
-    answer = clients["colbert"].post("/embed", request).json
-    coded = clients["colbert"].post("/embed", request | {"encoding_format": "base64"}).json
+    answer = clients[kind].post("/embed", request).json
+    coded = clients[kind].post("/embed", request | {"encoding_format": "base64"}).json
     assert answer["dim"] == model.dim
     for place, rows in enumerate(wanted):
         found, same = answer["data"][place], coded["data"][place]
@@ -115,10 +122,8 @@ def test_embed(clients: dict[str, Any], tiny_bundle: Callable[[str], Path], inpu
         np.testing.assert_allclose(decoded, rows, atol=1e-5)
 
 
-def test_many_clients_at_once_get_their_own_answers(
-    clients: dict[str, Any], tiny_bundle: Callable[[str], Path]
-) -> None:
-    model: Any = deploy.load(tiny_bundle("interaction"), threads=1)
+def test_many_clients_at_once_get_their_own_answers(clients: dict[str, Any], opened: Callable[[str], Any]) -> None:
+    model = opened("interaction")
     requests = [(f"sort {place}", [f"a file {place} {other}" for other in range(1 + place % 5)]) for place in range(40)]
 
     def ask(request: tuple[str, list[str]]) -> list[float]:
@@ -132,10 +137,18 @@ def test_many_clients_at_once_get_their_own_answers(
         assert scores == pytest.approx(model.score([query] * len(documents), documents).tolist(), abs=1e-4)
 
 
-def test_health_metrics_and_the_openapi_document(clients: dict[str, Any]) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_well_and_described(clients: dict[str, Any], kind: str) -> None:
+    answer = clients[kind].get("/health")
+    assert answer.status == 200
+    assert {"status": "ready", "kind": KINDS[kind], "model": "tiny"}.items() <= answer.json.items()
+    document = clients[kind].get("/openapi.json").json
+    assert KINDS[kind] in document["components"]["schemas"]["Health"]["properties"]["kind"]["enum"]
+    assert ("/embed" in document["paths"]) == (KINDS[kind] == "colbert")
+
+
+def test_metrics_and_the_openapi_document(clients: dict[str, Any]) -> None:
     client = clients["colbert"]
-    health = client.get("/health").json
-    assert (health["status"], health["kind"], health["model"]) == ("ready", "colbert", "tiny")
     client.post("/rerank", {"query": "a", "documents": []})
     client.get("/secret-path")
     metrics = client.get("/metrics").content.decode()
@@ -145,7 +158,6 @@ def test_health_metrics_and_the_openapi_document(clients: dict[str, Any]) -> Non
     assert "secret-path" not in metrics
     document = client.get("/openapi.json").json
     assert {"/rerank", "/v1/rerank", "/v2/rerank", "/tei/rerank", "/embed", "/health"} <= document["paths"].keys()
-    assert "/embed" not in clients["interaction"].get("/openapi.json").json["paths"]
     refusal = document["paths"]["/rerank"]["post"]["responses"]["422"]["content"]["application/json"]["schema"]
     assert refusal["$ref"].endswith("/ErrorBody")
 

@@ -8,23 +8,34 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rankgrad._checks import InputError
+
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
+# A run of as many rows as GATED has waits for a line.
 SCRIPT = """
 import sys
+from rankgrad.deploy.graph import Graph
 from rankgrad.deploy.serve.__main__ import main
+batches = Graph.batches
+def gated(graph, tokens):
+    if len(tokens.input_ids) == 3:
+        sys.stdin.readline()
+    return batches(graph, tokens)
+Graph.batches = gated
 code = main(sys.argv[1:])
 assert not {"torch", "transformers"} & set(sys.modules)
 sys.exit(code)
 """
+GATED = {"query": "sort", "documents": ["a key", "a date", "a file"]}
 JSON = {"Content-Type": "application/json"}
 
 
@@ -39,38 +50,51 @@ def request(port: int, method: str, path: str, content: Any = None) -> tuple[int
         connection.close()
 
 
+def until_refused(port: int) -> list[tuple[int, Any]]:
+    """What /health says until nobody listens."""
+    answers: list[tuple[int, Any]] = []
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            answers.append(request(port, "GET", "/health"))
+        except (OSError, http.client.HTTPException):
+            return answers
+        time.sleep(0.05)
+    raise AssertionError("the server still listens")
+
+
 def test_sigterm_answers_what_is_under_way_and_ends_with_0(tiny_bundle: Callable[[str], Path]) -> None:
-    options = ["--port", "0", "--threads", "1", "--drain-delay", "0.3", "--body-timeout", "1"]
+    options = ["--port", "0", "--threads", "1", "--drain-delay", "1", "--body-timeout", "1"]
     command = [sys.executable, "-W", "error", "-c", SCRIPT, str(tiny_bundle("interaction")), *options]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    try:
-        listening = json.loads(process.stderr.readline())
-        assert listening["event"] == "listening"
-        port = listening["port"]
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as silent:
-            assert silent.recv(1) == b""
-        documents = [f"sort the values {place} " * 30 for place in range(500)]
-        answers: list[tuple[int, Any]] = []
-        body = {"query": "sort", "documents": documents, "top_n": 1}
-        long = threading.Thread(target=lambda: answers.append(request(port, "POST", "/rerank", body)))
-        long.start()
-        until = time.monotonic() + 20
-        while "in_progress 1.0" not in request(port, "GET", "/metrics")[1]:
-            assert time.monotonic() < until
-        process.send_signal(signal.SIGTERM)
-        while (line := json.loads(process.stderr.readline()))["event"] != "draining":
-            assert line["path"] == "/metrics"
-        assert long.is_alive()
-        status, health = request(port, "GET", "/health")
-        assert (status, health["status"]) == (503, "draining")
-        long.join()
-        assert answers[0][0] == 200
-        written, _ = process.stderr.read(), process.wait(20)
-    finally:
-        process.kill()
-        process.wait()
-        process.stderr.close()
+    with ThreadPoolExecutor(1) as pool:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdin is not None
+        assert process.stderr is not None
+        try:
+            listening = json.loads(process.stderr.readline())
+            assert listening["event"] == "listening"
+            port = listening["port"]
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as silent:
+                assert silent.recv(1) == b""
+            under_way = pool.submit(request, port, "POST", "/rerank", GATED)
+            until = time.monotonic() + 20
+            while "in_progress 1.0" not in request(port, "GET", "/metrics")[1]:
+                assert time.monotonic() < until
+            process.send_signal(signal.SIGTERM)
+            while (line := json.loads(process.stderr.readline()))["event"] != "draining":
+                assert line["path"] == "/metrics"
+            assert {(status, answer["status"]) for status, answer in until_refused(port)} == {(503, "draining")}
+            assert not under_way.done()
+            process.stdin.write("go on\n")
+            process.stdin.flush()
+            status, answer = under_way.result(20)
+            assert (status, len(answer["results"])) == (200, 3)
+            written, _ = process.stderr.read(), process.wait(20)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdin.close()
+            process.stderr.close()
     lines = [json.loads(line) for line in written.splitlines()]
     assert process.returncode == 0, written
     assert [line["status"] for line in lines if line["event"] == "request" and line["path"] == "/rerank"] == [200]
@@ -82,6 +106,10 @@ def test_sigterm_answers_what_is_under_way_and_ends_with_0(tiny_bundle: Callable
     [
         ([], "nowhere does not exist"),
         (["--max-requests", "0"], "max_requests=0: pass more than 0"),
+        (["--timeout", "inf"], "timeout=inf: pass at most"),
+        (["--body-timeout", "inf"], "body_timeout=inf: pass at most"),
+        (["--body-timeout", "nan"], "body_timeout=nan: pass more than 0"),
+        (["--batch-wait-ms", "1e300"], "batch_wait=1e+297: pass at most"),
         (["--api-key", " "], "api_key is empty"),
         (["--api-key-file", "no.key"], "--api-key-file no.key cannot be read"),
         (["--port", "70000"], "port=70000"),
@@ -115,12 +143,19 @@ def test_the_key_comes_from_the_option_the_file_or_the_environment(
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     (tmp_path / "key").write_text("from-file\n")
-    monkeypatch.setenv(KEY_VARIABLE, "from-environment")
+    monkeypatch.setenv(KEY_VARIABLE, "from-environment\r\n")
     for options, key in (
         ([], "from-environment"),
         (["--api-key-file", str(tmp_path / "key")], "from-file"),
-        (["--api-key", "from-option", "--api-key-file", str(tmp_path / "key")], "from-option"),
+        (["--api-key", " from-option ", "--api-key-file", str(tmp_path / "key")], "from-option"),
     ):
         assert settings_from(parser.parse_args(["bundle", *options])).api_key == key
     monkeypatch.delenv(KEY_VARIABLE)
     assert settings_from(parser.parse_args(["bundle"])).api_key is None
+
+
+def test_a_key_that_no_client_can_send() -> None:
+    from rankgrad.deploy.serve import ServerSettings
+
+    with pytest.raises(InputError, match="white space around it"):
+        ServerSettings(api_key="s3cret\n")

@@ -17,6 +17,7 @@ import torch
 from rankgrad import deploy
 from rankgrad._checks import InputError
 from rankgrad.export import ParityError, bundle, export_bundle
+from rankgrad.export.files import write_tokenizer
 from rankgrad.export.onnx import OPSET, Declared
 from rankgrad.tokens import LateInteractionTokenizer
 
@@ -171,6 +172,35 @@ def test_a_failure_leaves_nothing(
     monkeypatch.setattr(bundle, step, broken_exporter)
     with pytest.raises(RuntimeError, match="the exporter broke"):
         export_bundle(tiny_ranker("mean"), tmp_path / "new", rank_agreement=-1.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def other_words(folder: Path) -> None:
+    """Another tokenizer of as many words."""
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    words = content["model"]["vocab"]
+    places = sorted(words.values())
+    inner = [place for place in places if not any(each["id"] == place for each in content["added_tokens"])]
+    turned = dict(zip(inner, [*inner[1:], inner[0]], strict=True))
+    content["model"]["vocab"] = {word: turned.get(place, place) for word, place in words.items()}
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.mark.usefixtures("exported_before")
+@pytest.mark.parametrize("step", ["texts", "samples"])
+def test_a_fault_beside_the_graph_is_found(
+    tiny_ranker: Rankers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def write(model: Any, folder: Path) -> None:
+        write_tokenizer(model, folder)
+        other_words(folder)
+
+    monkeypatch.setattr(bundle, "write_tokenizer", write)
+    if step == "samples":
+        monkeypatch.setattr(bundle, "compare_variants", lambda *_, **__: {})
+    with pytest.raises(ParityError, match=r"the scores of the fp32 graph disagree with torch: .* the tokenizer"):
+        export_bundle(tiny_ranker("mean"), tmp_path / "new", variants=())
     assert list(tmp_path.iterdir()) == []
 
 

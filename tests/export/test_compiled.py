@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def test_what_cannot_be_compiled(tiny_ranker: Rankers, tiny_encoder_folder: Path
 def cache(path: Path, **changes: Any) -> Path:
     """A cache of artifacts that torch cannot read, with a sound head but for the changes."""
     head = {"format": compile_cache._FORMAT, "machine": machine("cpu"), **changes}
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("rankgrad.json", json.dumps(head))
         archive.writestr("artifacts", b"no artifacts")
     return path
@@ -147,7 +148,13 @@ def test_caches_that_cannot_be_loaded(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read by torch"):
         load_compile_cache(cache(path))
     whole = path.read_bytes()
-    for damaged in (whole[:-30], whole.replace(b"no artifacts", b"No artifacts")):
+    packed = zlib.compressobj(wbits=-15)
+    content = packed.compress(b"no artifacts") + packed.flush()
+    assert whole.count(content) == 1
+    other = zlib.compressobj(wbits=-15)
+    # A block of no known type, then other content of the same length.
+    broken = (b"\xff" * len(content), other.compress(b"No artifacts") + other.flush())
+    for damaged in (whole[:-30], *(whole.replace(content, each) for each in broken)):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match="damaged, or no compile cache"):
             load_compile_cache(path)

@@ -16,6 +16,7 @@ from torch import nn
 
 from rankgrad import deploy
 from rankgrad._checks import InputError
+from rankgrad.data import FeatureTable
 from rankgrad.export import ParityError, export_bundle, feature_bundle
 from rankgrad.export.feature_parity import check_lists
 from rankgrad.export.feature_probe import SHAPES
@@ -155,12 +156,48 @@ def test_a_faulty_export_leaves_the_old_bundle(
     assert (old / "rankgrad.json").read_bytes() == (bundle / "rankgrad.json").read_bytes()
 
 
+def judged() -> FeatureTable:
+    grades = (torch.arange(60) % 3).float()
+    return FeatureTable(rows(), grades, torch.tensor([0, 25, 26, 60]), ("a", "b", "c"))
+
+
+def test_time_and_quality_are_measured(ranker: FeatureRanker, tmp_path: Path) -> None:
+    table = judged()
+    content = export_bundle(ranker, tmp_path / "new", quality=table)
+    model = ranker.from_pretrained(_saved(ranker, tmp_path / "saved")).eval()
+    parts = [table.features[:25], table.features[25:26], table.features[26:]]
+    with torch.inference_mode():
+        found = [model.forward_lists(part[None], torch.ones(1, len(part), dtype=torch.bool))[0] for part in parts]
+    expected = [_ndcg(scores, grades) for scores, grades in zip(found, table.labels.split([25, 1, 34]), strict=True)]
+    quality = content["quality"]
+    assert (quality["queries"], quality["documents"]) == (3, 60)
+    assert quality["torch"] == pytest.approx(np.mean(expected), abs=1e-6)
+    assert quality["variants"]["fp32"] == {"ndcg": pytest.approx(quality["torch"]), "loss": 0.0, "fit": True}
+    assert content["graphs"]["fp32"]["fit"] is True
+    times = content["latency"]["variants"]["fp32"]
+    assert 0 < times["fastest"] <= times["median"] <= times["slowest"]
+    card = (tmp_path / "new" / "README.md").read_text()
+    assert f"| fp32 | {quality['torch']:.4f} | +0.00 | fit |" in card
+    assert f"| {1000 * times['fastest']:.2f} | {1000 * times['median']:.2f} |" in card
+    assert "Microseconds a row, where one list of 100 rows is scored on 1 thread" in card
+
+
+def _ndcg(scores: torch.Tensor, grades: torch.Tensor) -> float:
+    """At 10, with linear gains, from the definition."""
+    gains, discounts = grades, 1 / torch.log2(torch.arange(10) + 2.0)
+    found = gains[scores.argsort(descending=True, stable=True)][:10]
+    ideal = gains.sort(descending=True).values[:10]
+    return float((found * discounts[: len(found)]).sum() / (ideal * discounts[: len(ideal)]).sum())
+
+
 def test_what_is_refused_before_anything_is_exported(ranker: FeatureRanker, tmp_path: Path) -> None:
     for options, message in (
         ({"feature_names": NAMES[:2]}, "expected 3 names, one a feature, got 2 names"),
         ({"feature_names": "abc"}, "got one string"),
         ({"feature_names": ["a", "b", "a"]}, "'a' occurs twice"),
         ({"calibration_texts": [("sort", ("a key",))]}, "a FeatureRanker reads no texts"),
+        ({"quality": judged()._replace(features=rows()[:, :2])}, "rows have 2 features, and the model reads 3"),
+        ({"quality": judged()._replace(labels=torch.zeros(60))}, "quality: no row has a grade above 0"),
     ):
         with pytest.raises(InputError, match=message):
             export_bundle(ranker, tmp_path / "new", **options)  # type: ignore[arg-type]

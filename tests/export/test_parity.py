@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from rankgrad import deploy
 from rankgrad.export import ParityError
-from rankgrad.export.parity import check_shapes, kendall_tau, relative_difference
+from rankgrad.export.parity import _relative, check_shapes, compare_scores, kendall_tau, relative_difference
 from rankgrad.export.probe import Shape, probe_lists, random_tokens, shapes
+from rankgrad.export.subjects import subject_of
 
 SCORES = st.lists(st.integers(-3, 3), min_size=2, max_size=12)
 
@@ -84,6 +85,45 @@ def test_a_graph_that_disagrees_is_an_error(
         check_shapes(tiny_ranker(kind), wrong, tolerance=1e-4)
     found = check_shapes(tiny_ranker(kind), graph, tolerance=1e-4)
     assert max(each.difference for each in found) < 1e-5
+
+
+class Widened:
+    """A reranking graph whose scores grow with the columns of the documents."""
+
+    def __init__(self, graph: deploy.Graph) -> None:
+        self.graph, self.batch_size = graph, graph.batch_size
+
+    def __call__(self, rows: Any) -> np.ndarray:
+        return self.graph(rows) + 0.01 * rows.document_input_ids.shape[1]
+
+
+def test_padding_is_measured_of_a_colbert_in_one_graph(
+    kind_model: Callable[[str], Any], kind_bundle: Callable[[str], Path]
+) -> None:
+    subject = subject_of(kind_model("reranker"), one_graph=True)
+    exported: Any = deploy.load(kind_bundle("reranker"), threads=1)
+    documents = ["a date", "open a file and read its lines", "list"]
+    assert compare_scores(subject, exported, [("sort", documents)]).padding_dependence < 1e-5
+    exported.graph = Widened(exported.graph)
+    lengths = exported.tokenizer.documents(documents).lengths
+    found = compare_scores(subject, exported, [("sort", documents)])
+    assert found.padding_dependence == pytest.approx(0.01 * (lengths.max() - lengths.min()), abs=1e-5)
+    assert found.relative_difference > 0.01
+
+
+@pytest.mark.parametrize(("most", "difference"), [(False, 0.5), (True, 0.0)])
+def test_a_term_that_rounding_drops_is_no_fault(most: bool, difference: float) -> None:
+    expected = np.linspace(-1, 1, 20)
+    got = expected.copy()
+    got[7] += 0.5
+    assert _relative(expected, got, most=most) == pytest.approx(difference)
+    got[8] = np.nan
+    assert _relative(expected, got, most=most) == np.inf
+
+
+def test_orders_with_documents_that_score_nothing() -> None:
+    scores = np.array([1.0, -np.inf, -np.inf, 2.0])
+    assert kendall_tau(scores, scores) == 1.0
 
 
 def test_the_built_in_texts_differ_in_length() -> None:

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -26,6 +28,8 @@ from rankgrad.export.trace import OPSET, Declared
 from rankgrad.export.variants import FILES, chosen_variants
 from rankgrad.models import FeatureRanker
 from rankgrad.types import VARIANTS, Variant
+
+from .graph_faults import with_fault
 
 TEXTS = [
     ("sort values", ("sort the values of a dictionary by key", "open a file", "parse a date " * 9)),
@@ -162,6 +166,41 @@ def test_a_variant_that_disagrees_leaves_nothing(
     with pytest.raises(ParityError, match=r"the int4 graph ranks otherwise than torch: .* bound 1.01"):
         export_bundle(tiny_ranker("mean"), tmp_path / "new", variants=["int4"], rank_agreement=1.01)
     assert list(tmp_path.iterdir()) == []
+
+
+def shifted(graph: onnx.GraphProto) -> None:
+    """Another model's head: the same order, other scores."""
+    _followed(graph, "Add", 100.0)
+
+
+def turned_round(graph: onnx.GraphProto) -> None:
+    """Scores near 0 stay near it, and the last comes first."""
+    _followed(graph, "Mul", -1.0)
+
+
+def _followed(graph: onnx.GraphProto, operator: str, value: float) -> None:
+    last = next(node for node in graph.node if "logits" in node.output)
+    last.output[list(last.output).index("logits")] = "before"
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array(value, dtype=np.float32), "value"))
+    graph.node.append(onnx.helper.make_node(operator, ["before", "value"], ["logits"]))
+
+
+@pytest.mark.parametrize(("variant", "fault"), [("int8", shifted), ("fp16", shifted), ("fp16", turned_round)])
+def test_another_graph_is_not_taken_for_rounding(every: Made, tmp_path: Path, variant: Variant, fault: Any) -> None:
+    folder = Path(shutil.copytree(every.folder, tmp_path / "copy"))
+    with_fault(folder / FILES[variant], folder / FILES[variant], fault)
+    content = json.loads((folder / "rankgrad.json").read_text())
+    content["graphs"][variant] |= fingerprint(folder / FILES[variant])
+    # These random weights score so little apart that int8 cannot keep the order, so the export was asked for none.
+    content["samples"]["rank_agreement"] = 0.8
+    assert content["samples"]["agreement"]["fp16"] > 0.8
+    (folder / "rankgrad.json").write_text(json.dumps(content))
+    found = {each.check: each for each in verify_bundle(folder) if "unfit" not in each.message}
+    assert (found[FILES[variant]].state, found[f"graph {variant}"].state) == ("ok", "ok")
+    assert found[f"scores {variant}"].state == "failed"
+    assert found["scores fp32"].state == "ok"
+    if fault is turned_round:
+        assert "mean Kendall tau of the orders -" in found["scores fp16"].message
 
 
 def test_variants_that_cannot_be_asked_for(tiny_ranker: Rankers, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from rankgrad.deploy.serve.errors import RequestError, internal_error
 from rankgrad.deploy.serve.guard import HEALTH, Guard
 from rankgrad.deploy.serve.metrics import Metrics
 from rankgrad.deploy.serve.routes import EMBED, WORKING, embed_routes, rerank_routes
-from rankgrad.deploy.serve.schemas import ErrorBody, Health
+from rankgrad.deploy.serve.schemas import ErrorBody, Health, Kind
 from rankgrad.deploy.serve.settings import ServerSettings
 
 METRICS = "/metrics"
@@ -92,18 +92,16 @@ def create_app(
     return Guard(app, settings=settings, metrics=metrics, working=WORKING, known=(*WORKING, HEALTH, METRICS, OPENAPI))
 
 
-def _add_status(app: FastAPI, served: Served, metrics: Metrics, *, kind: str) -> None:
+def _add_status(app: FastAPI, served: Served, metrics: Metrics, *, kind: Kind) -> None:
     @app.get(HEALTH, response_model=Health, responses={503: {"model": Health}}, tags=["status"])
     async def health() -> Response:
         """Is the server ready? Status 503 while it is about to stop."""
-        found = Health.model_validate(
-            {
-                "status": "draining" if served.draining else "ready",
-                "model": served.name,
-                "kind": kind,
-                "variant": served.variant,
-                "version": __version__,
-            }
+        found = Health(
+            status="draining" if served.draining else "ready",
+            model=served.name,
+            kind=kind,
+            variant=served.variant,
+            version=__version__,
         )
         status = 503 if served.draining else 200
         return Response(found.model_dump_json(), status_code=status, media_type="application/json")

@@ -82,12 +82,13 @@ def settings_from(arguments: argparse.Namespace) -> ServerSettings:
 
 
 def _key(arguments: argparse.Namespace) -> str | None:
-    """The key of the option, the file or the environment, in this order."""
+    """The key of the option, the file or the environment, in this order, without the white space around it."""
     if arguments.api_key is not None:
-        return arguments.api_key
+        return arguments.api_key.strip()
     if arguments.api_key_file is not None:
         try:
             return arguments.api_key_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"--api-key-file {arguments.api_key_file} cannot be read ({error})") from error
-    return os.environ.get(KEY_VARIABLE)
+    key = os.environ.get(KEY_VARIABLE)
+    return None if key is None else key.strip()

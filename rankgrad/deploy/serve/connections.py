@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from weakref import WeakKeyDictionary
 
 from uvicorn import Config, Server
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from rankgrad.deploy.serve.guard import Guard
 from rankgrad.deploy.serve.settings import ServerSettings
@@ -38,14 +37,19 @@ async def close_idle(server: Server, *, seconds: float) -> None:
 
     Runs until it is cancelled.
     """
-    since: WeakKeyDictionary[H11Protocol, float] = WeakKeyDictionary()
+    # Of each idle connection its last request and since when there was no other.
+    idle: dict[H11Protocol, tuple[RequestResponseCycle | None, float]] = {}
     while True:
         await asyncio.sleep(min(_EVERY, seconds / 2))
-        now = time.monotonic()
+        now, before, idle = time.monotonic(), idle, {}
         for connection in list(server.server_state.connections):
             if not isinstance(connection, H11Protocol):
                 continue
-            if connection.cycle is not None and not connection.cycle.response_complete:
-                since.pop(connection, None)
-            elif now - since.setdefault(connection, now) > seconds:
+            last: RequestResponseCycle | None = connection.cycle
+            if last is not None and not last.response_complete:
+                continue
+            seen, since = before.get(connection, (last, now))
+            # Whole requests come and go between two looks.
+            idle[connection] = (last, since if seen is last else now)
+            if now - idle[connection][1] > seconds:
                 connection.transport.close()

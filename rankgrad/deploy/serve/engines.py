@@ -13,6 +13,7 @@ from rankgrad.deploy.colbert import ColBERT
 from rankgrad.deploy.cross_encoder import CrossEncoder
 from rankgrad.deploy.maxsim import PackedTokens, maxsim
 from rankgrad.deploy.serve.batching import Batcher, join
+from rankgrad.deploy.serve.schemas import Kind
 from rankgrad.tokens import Tokens
 
 
@@ -31,7 +32,7 @@ class PairEngine:
     """Scores of a model of pairs: raw are the logits, relevance is their sigmoid, between 0 and 1."""
 
     def __init__(self, model: CrossEncoder | CausalReranker, batcher: Batcher) -> None:
-        self.kind = "cross_encoder" if isinstance(model, CrossEncoder) else "causal_reranker"
+        self.kind: Kind = "cross_encoder" if isinstance(model, CrossEncoder) else "causal_reranker"
         self.model = model
         self.batcher = batcher
 
@@ -49,11 +50,12 @@ class PairEngine:
 class LateEngine:
     """Scores and embeddings of a ColBERT.
 
-    Raw is MaxSim, a sum over the query's tokens; relevance the mean over them, between -1 and 1. A document without a
-    token that counts has the lowest score there is: -1 a token of the query.
+    Raw is MaxSim, a sum over the query's tokens; relevance the mean over them, between -1 and 1, weighed as the model
+    weighs them (0 where all weights are). A document without a token that counts has the lowest score there is: -1
+    times the sum of the weights, which are 1 a token of the query where the model has none.
     """
 
-    kind = "colbert"
+    kind: Kind = "colbert"
 
     def __init__(self, model: ColBERT, batcher: Batcher) -> None:
         self.model = model
@@ -65,10 +67,12 @@ class LateEngine:
         with self.batcher.coming():
             tokens = await asyncio.to_thread(self._tokenize, query, distinct)
             future = self.batcher.submit(tokens)
-        outputs = await asyncio.wrap_future(future)
-        found = await asyncio.to_thread(_late_scores, _scored(outputs, tokens))
+        asked, *others = _scored(await asyncio.wrap_future(future), tokens)
+        weights = self.model.weights(tokens.input_ids[0])[tokens.scored[0]]
+        total = float(weights.sum(dtype=np.float64))
+        found = await asyncio.to_thread(_late_scores, asked * weights[:, None], others, lowest=-total)
         raw = _spread(documents, distinct, found)
-        return Scores(raw, raw / tokens.scored[0].sum(), int(tokens.attention_mask.sum()))
+        return Scores(raw, raw / total if total else np.zeros_like(raw), int(tokens.attention_mask.sum()))
 
     async def embed(self, texts: Sequence[str], *, queries: bool) -> tuple[list[np.ndarray], int]:
         """Token embeddings float32 ``[tokens, dim]`` of each text, those that MaxSim scores, and the tokens read."""
@@ -76,24 +80,27 @@ class LateEngine:
         with self.batcher.coming():
             tokens = await asyncio.to_thread(tokenize, texts)
             future = self.batcher.submit(tokens)
-        return _scored(await asyncio.wrap_future(future), tokens), int(tokens.attention_mask.sum())
+        found = _scored(await asyncio.wrap_future(future), tokens)
+        if queries:
+            weights = _scored(self.model.weights(tokens.input_ids), tokens)
+            found = [rows * of[:, None] for rows, of in zip(found, weights, strict=True)]
+        return found, int(tokens.attention_mask.sum())
 
     def _tokenize(self, query: str, documents: Sequence[str]) -> Tokens:
         tokenizer = self.model.tokenizer
         return join([tokenizer.queries([query]), tokenizer.documents(documents)], pad_id=tokenizer.pad_id)
 
 
-def _scored(outputs: Sequence[np.ndarray], tokens: Tokens) -> list[np.ndarray]:
-    """The rows of each output that take part in MaxSim."""
+def _scored(outputs: Sequence[np.ndarray] | np.ndarray, tokens: Tokens) -> list[np.ndarray]:
+    """What each output has for the tokens that take part in MaxSim."""
     return [output[scored[: len(output)]] for output, scored in zip(outputs, tokens.scored, strict=True)]
 
 
-def _late_scores(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """MaxSim of the first rows with all others."""
-    query, documents = rows[0], rows[1:]
+def _late_scores(query: np.ndarray, documents: Sequence[np.ndarray], *, lowest: float) -> np.ndarray:
+    """MaxSim of a query's rows with each document's; ``lowest`` for a document without rows."""
     ends = np.cumsum([0, *map(len, documents)])
     scores = maxsim(query, PackedTokens(np.concatenate(documents), ends)).astype(np.float64)
-    return np.where(np.isfinite(scores), scores, -float(len(query)))
+    return np.where(np.isfinite(scores), scores, lowest)
 
 
 def _spread(documents: Sequence[str], distinct: Sequence[str], scores: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, Field, RootModel, StrictBool, StrictInt
 
@@ -11,6 +11,9 @@ def _whole(value: object) -> object:
     """JSON has one kind of number: 2.0 is 2."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
+
+Kind: TypeAlias = Literal["cross_encoder", "causal_reranker", "colbert"]
+"""What a bundle that is served holds."""
 
 AtLeastOne = Annotated[StrictInt, Field(ge=1), BeforeValidator(_whole)]
 # Blank texts are refused by position, with a sentence; the document says so by a pattern.
@@ -121,7 +124,7 @@ class Health(BaseModel):
 
     status: Literal["ready", "draining"]
     model: str
-    kind: Literal["cross_encoder", "colbert"]
+    kind: Kind
     variant: str
     version: str
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 from rankgrad._checks import InputError
@@ -27,7 +28,7 @@ class ServerSettings:
         batch_tokens: tokens after which a run is full; longer requests take turns, a run each.
 
     Raises:
-        InputError: for a limit that lets nothing through.
+        InputError: for a limit that lets nothing through, a time without end, or a key that no client can send.
 
     Example:
         >>> ServerSettings(max_documents=0)
@@ -51,22 +52,27 @@ class ServerSettings:
     batch_tokens: int = 2048
 
     def __post_init__(self) -> None:
-        limits = {
+        times = {"timeout": self.timeout, "body_timeout": self.body_timeout}
+        waits = {"batch_wait": self.batch_wait, "drain_delay": self.drain_delay}
+        limits = times | {
             "max_documents": self.max_documents,
             "max_characters": self.max_characters,
             "max_body_bytes": self.max_body_bytes,
             "max_requests": self.max_requests,
-            "timeout": self.timeout,
-            "body_timeout": self.body_timeout,
             "batch_tokens": self.batch_tokens,
         }
         for name, value in limits.items():
             if not value > 0:
                 raise InputError(f"{name}={value}: pass more than 0")
-        for name, value in {"batch_wait": self.batch_wait, "drain_delay": self.drain_delay}.items():
+        for name, value in waits.items():
             if not value >= 0:
                 raise InputError(f"{name}={value}: pass at least 0")
+        for name, value in (times | waits).items():
+            if value > threading.TIMEOUT_MAX:
+                raise InputError(f"{name}={value}: pass at most {threading.TIMEOUT_MAX:g} seconds")
         if not 0 <= self.port < 2**16:
             raise InputError(f"port={self.port}: pass a number from 0 to 65535")
         if self.api_key is not None and not self.api_key.strip():
             raise InputError("api_key is empty: pass a key, or None to let everyone in")
+        if self.api_key is not None and self.api_key != self.api_key.strip():
+            raise InputError("api_key has white space around it, which no client can send: pass it without")
