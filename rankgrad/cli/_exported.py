@@ -6,12 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rankgrad._checks import InputError
+from rankgrad.cli._letor import feature_file
 from rankgrad.cli._load import PYDOC, load_collection
-from rankgrad.cli._parser import Parser, positive
+from rankgrad.cli._parser import Parser, finite, positive, refuse_unused
 from rankgrad.types import VARIANTS, Variant
 
 if TYPE_CHECKING:
-    from rankgrad.data import CandidateList
+    from rankgrad.data import CandidateList, FeatureTable
 
 
 def variant_names(text: str) -> tuple[Variant, ...]:
@@ -40,7 +42,8 @@ def add_measuring(parser: Parser) -> None:
     )
     group.add_argument(
         "--data",
-        help=f"a folder in the BEIR layout, or {PYDOC}: nDCG@10 of each graph is measured on its judged queries",
+        help=f"a folder in the BEIR layout, or {PYDOC}: nDCG@10 of each graph is measured on its judged queries; of a "
+        "feature ranker an svmlight file, or a folder of train.txt, vali.txt and test.txt",
     )
     group.add_argument("--split", default="test", help="whose queries and judgements of --data (default: %(default)s)")
     group.add_argument(
@@ -49,7 +52,7 @@ def add_measuring(parser: Parser) -> None:
     group.add_argument("--queries", type=positive, metavar="N", help="draw N queries of --data (default: all)")
     group.add_argument(
         "--ndcg-tolerance",
-        type=float,
+        type=finite,
         default=0.5,
         metavar="POINTS",
         help="hundredths of nDCG@10 that a graph may lose before it is marked unfit (default: %(default)s)",
@@ -89,3 +92,20 @@ def judged_lists_of(arguments: argparse.Namespace) -> list[CandidateList] | None
     depth = min(arguments.depth, len(task.documents))
     found = BM25(task.documents.texts)(task.queries.texts, depth)
     return ranked_lists(task, task.run(found), depth=depth)
+
+
+def judged_rows_of(arguments: argparse.Namespace, features: int) -> FeatureTable | None:
+    """The rows of ``--data``, for a feature ranker.
+
+    Raises:
+        InputError: for data of texts, an option of such data, or rows that cannot be used.
+    """
+    if arguments.data is None:
+        return None
+    from rankgrad.data import read_letor
+
+    refuse_unused(arguments, ["--depth", "--queries"], "beside a feature ranker")
+    rows = feature_file(Path(arguments.data), arguments.split)
+    if rows is None:
+        raise InputError(f"--data {arguments.data}: a feature ranker is measured on svmlight rows, name such a file")
+    return read_letor(rows, features=features)

@@ -75,7 +75,7 @@ def open_index(folder: Path, model: ColBERT, *, candidates: int) -> tuple[LateIn
     """An index that `rankgrad index` wrote, and the ids of its documents.
 
     Raises:
-        InputError: for an index that is damaged, or that something else made.
+        InputError: for an index that is damaged, that something else made, or whose documents were changed since.
         FileNotFoundError: when a file of the index is missing.
     """
     from rankgrad.retrieve import LateInteractionRetriever
@@ -84,6 +84,11 @@ def open_index(folder: Path, model: ColBERT, *, candidates: int) -> tuple[LateIn
     retriever = LateInteractionRetriever.load(folder, model, candidates=candidates)
     if retriever.texts is None or len(retriever.texts) != len(names):
         raise InputError(f"{folder} names {len(names)} documents and holds others: make it with `rankgrad index`")
+    # Names and texts stand by place, rankings name row numbers; they part when documents are deleted and added.
+    if retriever.ids is None or retriever.ids.tolist() != list(range(len(names))):
+        raise InputError(
+            f"{folder}: documents were deleted or added since `rankgrad index` named them: make it again with it"
+        )
     return retriever, tuple(names)
 
 
@@ -102,10 +107,11 @@ def as_colbert(model: BundleModel | TrainedModel, folder: Path) -> ColBERT:
     Raises:
         InputError: for another, naming its folder.
     """
-    from rankgrad.tokens import LateInteractionTokenizer
+    from rankgrad.tokens import LateInteractionTokenizer, PairTokenizer
 
     if not isinstance(model.tokenizer, LateInteractionTokenizer):
-        raise InputError(f"{folder} holds a cross-encoder, which has no token embeddings to index: pass a ColBERT")
+        what = "cross-encoder" if isinstance(model.tokenizer, PairTokenizer) else "causal reranker"
+        raise InputError(f"{folder} holds a {what}, which has no token embeddings to index: pass a ColBERT")
     return model  # type: ignore[return-value]
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from rankgrad.prompts import PromptTokenizer
     from rankgrad.tokens import LateInteractionTokenizer, PairTokenizer
 
+    Tokenizer: TypeAlias = PairTokenizer | PromptTokenizer | LateInteractionTokenizer
 
-def cut_texts(
-    tokenizer: PairTokenizer | LateInteractionTokenizer, query: str, documents: Sequence[str], names: Sequence[str]
-) -> str | None:
+
+def cut_texts(tokenizer: Tokenizer, query: str, documents: Sequence[str], names: Sequence[str]) -> str | None:
     """What a model will not read of a query and its documents, in one line; None when it reads everything."""
     encode = tokenizer.tokenizer.encode_batch
     lengths = [len(encoding.ids) for encoding in encode([query, *documents], add_special_tokens=False)]
-    query_room, document_room = _room(tokenizer, lengths[0])
+    query_room, document_room = _room(tokenizer, query, lengths[0])
     said = []
     if lengths[0] > query_room:
         said.append(f"the query has {lengths[0]:,} tokens, only its first {query_room} are read")
@@ -27,14 +28,18 @@ def cut_texts(
     return "warning: " + "; ".join(said) if said else None
 
 
-def _room(tokenizer: PairTokenizer | LateInteractionTokenizer, query_tokens: int) -> tuple[int, int]:
+def _room(tokenizer: Tokenizer, query: str, query_tokens: int) -> tuple[int, int]:
     """Tokens of a query and of a document that a model reads, special ones not counted."""
+    from rankgrad.prompts import PromptTokenizer
     from rankgrad.tokens import PairTokenizer
 
+    if isinstance(tokenizer, PromptTokenizer):
+        around = tokenizer([query], [""]).attention_mask
+        return tokenizer.query_length, tokenizer.max_length - int(around.sum())
     if isinstance(tokenizer, PairTokenizer):
         query_room = tokenizer.query_length
-        special = tokenizer.tokenizer.num_special_tokens_to_add(True)
-        return query_room, tokenizer.max_length - special - min(query_tokens, query_room)
+        around = tokenizer.tokenizer.num_special_tokens_to_add(True) + tokenizer.prompt_length
+        return query_room, tokenizer.max_length - around - min(query_tokens, query_room)
     rules, special = tokenizer.rules, tokenizer.tokenizer.num_special_tokens_to_add(False)
     return (
         rules.query_length - special - bool(rules.query_prefix),

@@ -47,12 +47,10 @@ def evaluate_features(rows: Path, arguments: argparse.Namespace) -> Report:
     Of a cascade it is said on standard error how many rows each stage scores, and what that is expected to cost.
 
     Raises:
-        InputError: for no model, options of text collections, malformed rows, or a model of other features.
+        InputError: for no model, malformed rows, or a model of other features.
     """
     if not arguments.model:
         raise InputError(f"nothing to measure on {rows}: give a feature ranker or its bundle as --model")
-    if arguments.tune_on is not None or arguments.first_stage_weights is not None:
-        raise InputError("--tune-on and --first-stage-weights: rows of features have no first stage; leave them out")
     import torch
 
     from rankgrad.data import read_letor

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rankgrad.data import Collection
     from rankgrad.pipeline import FeatureCascade
 
-BundleModel: TypeAlias = "deploy.CrossEncoder | deploy.ColBERT"
-TrainedModel: TypeAlias = "models.CrossEncoder | models.ColBERT"
-TextRanker: TypeAlias = "TrainedModel | models.DenseEncoder | models.SparseEncoder | models.CausalReranker"
+BundleModel: TypeAlias = "deploy.CrossEncoder | deploy.CausalReranker | deploy.ColBERT"
+TrainedModel: TypeAlias = "models.CrossEncoder | models.CausalReranker | models.ColBERT"
+TextModel: TypeAlias = "TrainedModel | models.DenseEncoder | models.SparseEncoder"
 TrainedFeatureModel: TypeAlias = "models.FeatureRanker | FeatureCascade"
 FeatureModel: TypeAlias = "deploy.FeatureRanker | TrainedFeatureModel"
 
@@ -25,6 +25,7 @@ Content = TypeVar("Content", dict, list)
 PYDOC = "pydoc"
 BUNDLE_FILE = "rankgrad.json"
 _CASCADE = "rankgrad_feature_cascade"
+_ENCODERS = {"dense_encoder": "dense encoder", "sparse_encoder": "sparse encoder"}
 
 
 def is_bundle(folder: Path) -> bool:
@@ -45,7 +46,7 @@ def is_bundle(folder: Path) -> bool:
 
 
 def load_bundle(folder: Path, variant: Variant = "fp32") -> BundleModel:
-    """Open a bundle of a cross-encoder or a ColBERT; torch is not imported.
+    """Open a bundle of a cross-encoder, a causal reranker or a ColBERT; torch is not imported.
 
     Raises:
         InputError: for files that are damaged or missing, or a model of another kind.
@@ -56,10 +57,11 @@ def load_bundle(folder: Path, variant: Variant = "fp32") -> BundleModel:
     model = deploy.load(folder, variant=variant)
     if isinstance(model, deploy.FeatureRanker):
         raise _reads_no_texts(folder)
-    if not isinstance(model, deploy.CrossEncoder | deploy.ColBERT):
+    if not isinstance(model, deploy.CrossEncoder | deploy.CausalReranker | deploy.ColBERT):
         raise InputError(
-            f"{folder} holds a {type(model).__name__}; this command takes a cross-encoder or a ColBERT: rank with "
-            f"`python -m rankgrad.deploy {folder} QUERY DOCUMENT ...`, or open it with rankgrad.deploy.load"
+            f"{folder} holds a {type(model).__name__}; this command takes a cross-encoder, a causal reranker or a "
+            f"ColBERT: rank with `python -m rankgrad.deploy {folder} QUERY DOCUMENT ...`, or open it with "
+            "rankgrad.deploy.load"
         )
     return model
 
@@ -107,7 +109,7 @@ def load_trained_features(path: Path) -> TrainedFeatureModel:
 
 
 def load_trained(folder: Path) -> TrainedModel:
-    """Open a trained model folder.
+    """Open a trained model folder of a cross-encoder, a causal reranker or a ColBERT.
 
     Raises:
         InputError: for a folder that holds no ranker of texts, or damaged files.
@@ -118,8 +120,13 @@ def load_trained(folder: Path) -> TrainedModel:
     if is_feature_ranker(folder):
         raise _reads_no_texts(folder)
     require("transformers", "text")
-    from rankgrad.models import ColBERT, CrossEncoder
+    from rankgrad.models import CausalReranker, ColBERT, CrossEncoder
 
+    kind = _kind(folder)
+    if kind in _ENCODERS:
+        raise InputError(f"{folder} holds a {_ENCODERS[kind]}, no ranker: `rankgrad encode` makes vectors with it")
+    if kind == "causal_reranker":
+        return CausalReranker.from_pretrained(folder)
     if _is_colbert(folder):
         return ColBERT.from_pretrained(folder)
     if _is_cross_encoder(folder):
@@ -130,7 +137,7 @@ def load_trained(folder: Path) -> TrainedModel:
     )
 
 
-def load_exportable(folder: Path) -> TextRanker:
+def load_exportable(folder: Path) -> TextModel:
     """Open a trained model folder of any kind that reads texts.
 
     Raises:
@@ -140,15 +147,13 @@ def load_exportable(folder: Path) -> TextRanker:
     from rankgrad._checks import require
 
     require("transformers", "text")
-    from rankgrad.models import CausalReranker, DenseEncoder, SparseEncoder
+    from rankgrad.models import DenseEncoder, SparseEncoder
 
     kind = _kind(folder)
     if kind == "dense_encoder":
         return DenseEncoder.from_pretrained(folder)
     if kind == "sparse_encoder":
         return SparseEncoder.from_pretrained(folder)
-    if kind == "causal_reranker":
-        return CausalReranker.from_pretrained(folder)
     return load_trained(folder)
 
 
@@ -191,7 +196,8 @@ def _kind(folder: Path) -> str | None:
     settings = _json(folder / "rankgrad_model.json", {})
     if settings:
         return settings.get("kind")
-    modules = [str(module.get("type", "")).rpartition(".")[2] for module in _json(folder / "modules.json", [])]
+    listed = [module for module in _json(folder / "modules.json", []) if isinstance(module, dict)]
+    modules = [str(module.get("type", "")).rpartition(".")[2] for module in listed]
     if "SpladePooling" in modules:
         return "sparse_encoder"
     if "Pooling" in modules:

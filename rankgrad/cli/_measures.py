@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -12,11 +13,12 @@ from torch import Tensor
 from rankgrad import metrics
 from rankgrad._checks import InputError
 from rankgrad.cli import _trec_measures as trec
-from rankgrad.ops import RankFunction
+from rankgrad.ops import RankFunction, hard_rank
 
 Summary: TypeAlias = Literal["mean", "sum", "geometric"]
 Factory: TypeAlias = Callable[[float], Callable[..., Tensor]]
 _CUTS = (5, 10, 15, 20, 30, 100, 200, 500, 1000)
+_DEEPEST = 10**9
 _TENTHS = tuple(place / 10 for place in range(11))
 OFFICIAL = (
     "num_q",
@@ -49,7 +51,7 @@ class Measure(NamedTuple):
         judged: Tensor | None = None,
         ranker: RankFunction | None = None,
     ) -> Tensor:
-        return self.metric(scores, labels, mask, judged=judged, ranker=ranker)
+        return self.metric(scores, labels, mask, judged=judged, ranker=ranker or hard_rank)
 
 
 class _Cut(NamedTuple):
@@ -137,12 +139,12 @@ _OURS: dict[str, Callable[[int | None, str | None, float], Callable[..., Tensor]
     "p": lambda k, option, level: metrics.Precision(k, relevance_level=level),
     "r": lambda k, option, level: metrics.Recall(k, relevance_level=level),
     "recall": lambda k, option, level: metrics.Recall(k, relevance_level=level),
-    "f": lambda k, option, level: metrics.FMeasure(k, beta=float(option or 1), relevance_level=level),
+    "f": lambda k, option, level: metrics.FMeasure(k, beta=_number(option or "1"), relevance_level=level),
     "success": lambda k, option, level: metrics.Success(k, relevance_level=level),
     "hit": lambda k, option, level: metrics.Success(k, relevance_level=level),
-    "err": lambda k, option, level: metrics.ExpectedReciprocalRank(k, max_label=float(option or 4)),
+    "err": lambda k, option, level: metrics.ExpectedReciprocalRank(k, max_label=_number(option or "4")),
     "rbp": lambda k, option, level: metrics.RankBiasedPrecision(
-        k, persistence=float(option or 0.8), relevance_level=level
+        k, persistence=_number(option or "0.8"), relevance_level=level
     ),
     "judged": lambda k, option, level: metrics.JudgedShare(k),
     "arp": lambda k, option, level: metrics.AverageRelevancePosition(),
@@ -190,24 +192,23 @@ def _measures(name: str, level: float) -> Iterator[Measure]:
 
 def _at_cuts(base: str, cut: _Cut, options: str, level: float) -> Iterator[Measure]:
     # Whole numbers are cut as C does, so that 23.4 documents are 23.
-    cuts = [float(each) for each in options.split(",")] if options else cut.cuts
+    cuts = [_number(each) for each in options.split(",")] if options else cut.cuts
     for each in sorted(cuts):
-        at = each if cut.digits else int(each)
-        if not cut.digits and at < 1:
-            raise ValueError(f"expected a cut-off of at least 1, got {each:g}")
+        at = each if cut.digits else _depth(int(each))
         yield Measure(f"{base}_{at:.{cut.digits}f}" if cut.digits else f"{base}_{at}", cut.make(at, level))
 
 
 def _with_options(base: str, options: str, level: float) -> Measure:
     name = f"{base}_{options}" if options else base
     if base == "11pt_avg":
-        levels = [float(each) for each in options.split(",")] if options else _TENTHS
+        levels = [_number(each) for each in options.split(",")] if options else _TENTHS
         return Measure(name, partial(trec.mean_interpolated, levels=levels, level=level))
     if base == "ndcg":
         return Measure(name, metrics.NDCG(gain=trec.gain_of(options)))
     if base == "rbp":
-        return Measure(name, partial(trec.graded_rbp, persistence=float(options.removeprefix("p="))))
-    return Measure(name, metrics.FMeasure(beta=float(options) ** 0.5, relevance_level=level))
+        return Measure(name, partial(trec.graded_rbp, persistence=_number(options.removeprefix("p="))))
+    # trec_eval's parameter is the square of beta.
+    return Measure(name, metrics.FMeasure(beta=math.sqrt(max(_number(options), 0.0)), relevance_level=level))
 
 
 def _ours(name: str, level: float) -> Measure:
@@ -216,6 +217,17 @@ def _ours(name: str, level: float) -> Measure:
     if parts is None or make is None:
         known = ", ".join(sorted({*_COUNTS, *_SINGLE, *_CUT, "11pt_avg"}, key=str.lower))
         raise ValueError(f"unknown; take one of {known}, {', '.join(GROUPS)}, or one like nDCG@10, MRR@10, RBP(0.8)")
-    if parts[3] and int(parts[3]) < 1:
-        raise ValueError(f"expected a cut-off of at least 1, got {parts[3]}")
-    return Measure(name, make(int(parts[3]) if parts[3] else None, parts[2], level))
+    return Measure(name, make(_depth(int(parts[3])) if parts[3] else None, parts[2], level))
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"expected a finite number, got {text}")
+    return number
+
+
+def _depth(k: int) -> int:
+    if not 1 <= k <= _DEEPEST:
+        raise ValueError(f"expected a cut-off of at least 1 and at most {_DEEPEST:,}, got {k}")
+    return k

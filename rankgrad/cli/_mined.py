@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rankgrad.training import MiningSummary
 
 # What says where and how the result is shown, not what it is.
-_ELSEWHERE = ("command", "run", "out", "overwrite", "json", "shard_size")
+_ELSEWHERE = ("command", "run", "parser", "out", "overwrite", "json", "shard_size")
 
 
 def settings_of(arguments: argparse.Namespace, task: Task, files: Mapping[str, Path]) -> dict[str, Any]:
@@ -44,9 +44,10 @@ def progress_bar(total: int) -> Iterator[Callable[[int], None]]:
 
 def summary_table(summary: MiningSummary, out: Path) -> Table:
     """The counts of a mining run."""
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table("", "count", title=f"mined into {out}")
+    table = Table("", "count", title=escape(f"mined into {out}"))
     table.columns[1].justify = "right"
     rows = {
         "queries": summary.queries,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection
 from typing import NoReturn, TypeAlias
+
+from rankgrad._checks import InputError
 
 Run: TypeAlias = Callable[[argparse.Namespace], int]
 
@@ -20,7 +23,7 @@ class Parser(argparse.ArgumentParser):
 def add_command(
     commands: argparse._SubParsersAction[Parser], name: str, run: Run, *, summary: str, about: str, example: str
 ) -> Parser:
-    """Add a command whose help ends in an example.
+    """Add a command whose help ends in an example; what it parses to holds ``run`` and the ``parser`` itself.
 
     Args:
         commands: what ``Parser.add_subparsers`` gave.
@@ -38,7 +41,7 @@ def add_command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser)
     return parser
 
 
@@ -53,6 +56,73 @@ def positive(text: str) -> int:
         number = int(text)
     except ValueError:
         number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    if not 1 <= number < 2**31:
+        bound = " and below 2^31" if number > 1 else ""
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1{bound}, got {text!r}")
     return number
+
+
+def finite(text: str) -> float:
+    """A number, not infinite and not NaN, as an argument's ``type``.
+
+    Example:
+        >>> finite("0.5")
+        0.5
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
+    return number
+
+
+def seed(text: str) -> int:
+    """A whole number that every generator takes, as an argument's ``type``.
+
+    Example:
+        >>> seed("0")
+        0
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number < 2**63:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0 and below 2^63, got {text!r}")
+    return number
+
+
+def refuse_unused(arguments: argparse.Namespace, options: Collection[str], why: str) -> None:
+    """An option that nothing looks at is a mistake: refuse those that differ from their defaults.
+
+    Args:
+        arguments: what was parsed.
+        options: as they are typed, such as ``--depth``.
+        why: ends the message: ``"without --data"``.
+
+    Raises:
+        InputError: naming them.
+
+    Example:
+        >>> parser = Parser()
+        >>> _ = parser.add_argument("--depth", type=positive, default=20)
+        >>> parser.set_defaults(parser=parser)
+        >>> refuse_unused(parser.parse_args(["--depth", "20"]), ["--depth"], "without --data")
+        >>> refuse_unused(parser.parse_args(["--depth", "9"]), ["--depth"], "without --data")
+        Traceback (most recent call last):
+        ...
+        rankgrad._checks.InputError: --depth says nothing without --data: leave it out
+    """
+    names = {option: _place_of(option) for option in options}
+    default = arguments.parser.get_default
+    unused = [option for option, name in names.items() if getattr(arguments, name) != default(name)]
+    if unused:
+        says, them = ("says", "it") if len(unused) == 1 else ("say", "them")
+        raise InputError(f"{', '.join(unused)} {says} nothing {why}: leave {them} out")
+
+
+def _place_of(option: str) -> str:
+    """Where argparse keeps an option's value; ``run`` is taken by the command's function."""
+    return "run_file" if option == "--run" else option.lstrip("-").replace("-", "_")

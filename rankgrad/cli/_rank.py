@@ -14,8 +14,8 @@ from rankgrad.cli._show import Found, note
 from rankgrad.types import Variant
 
 if TYPE_CHECKING:
+    from rankgrad.cli._lengths import Tokenizer
     from rankgrad.cli._load import BundleModel, TrainedModel
-    from rankgrad.tokens import LateInteractionTokenizer, PairTokenizer
 
 Ranker: TypeAlias = Callable[[str, Sequence[Found]], list[Found]]
 Scored: TypeAlias = list[tuple[int, float]]
@@ -64,7 +64,7 @@ def ranker_of(model: BundleModel | TrainedModel) -> Ranker:
 
 
 def _rank(
-    tokenizer: PairTokenizer | LateInteractionTokenizer,
+    tokenizer: Tokenizer,
     score: Callable[[str, list[str]], Scored],
     query: str,
     found: Sequence[Found],

@@ -27,15 +27,17 @@ def show(query: str, found: Sequence[Found], *, name: str, as_json: bool) -> Non
         as_json: one JSON object instead of a table.
     """
     if as_json:
-        results = [
-            {"rank": rank, name: row.name, "score": row.score, "text": row.text} for rank, row in enumerate(found, 1)
-        ]
-        print(json.dumps({"query": query, "results": results}, ensure_ascii=False, indent=2))
+        print(json.dumps({"query": query, "results": results_of(found, name)}, ensure_ascii=False, indent=2))
     elif is_terminal() and find_spec("rich"):
         _rich_table(found, name)
     else:
         for rank, row in enumerate(found, 1):
             print(f"{rank:>3}  {row.score:>9.4f}  {row.name}  {' '.join(row.text.split())[:100]}")
+
+
+def results_of(found: Sequence[Found], name: str) -> list[dict[str, object]]:
+    """Ranked documents as plain values for JSON."""
+    return [{"rank": rank, name: row.name, "score": row.score, "text": row.text} for rank, row in enumerate(found, 1)]
 
 
 def is_terminal() -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rankgrad import deploy
 from rankgrad.cli._load import is_bundle, load_bundle, load_trained
+from rankgrad.cli._names import model_names
 from rankgrad.models import ColBERT
 from rankgrad.pipeline import Pipeline
 from rankgrad.rerank import CrossEncoderReranker, LateInteractionReranker
@@ -51,8 +52,16 @@ class _Stage(NamedTuple):
 def systems_of(
     folders: Sequence[Path], documents: Sequence[str], depths: Depths, weights: Weights = NO_WEIGHTS
 ) -> dict[str, Callable[[Queries], Ranking]]:
-    """BM25, BM25 then each model, and for each runtime BM25 then its first ColBERT then its first cross-encoder."""
-    stages = [stage for folder in folders for stage in stages_of(folder, documents, depths, weights)]
+    """BM25, BM25 then each model, and for each runtime BM25 then its first ColBERT then its first cross-encoder.
+
+    Raises:
+        InputError: for a folder that is given twice, holds no ranker, or damaged files.
+    """
+    stages = [
+        stage
+        for folder, name in zip(folders, model_names(folders), strict=True)
+        for stage in stages_of(folder, documents, depths, weights, name=name)
+    ]
     chains: list[tuple[_Stage, ...]] = [(), *((stage,) for stage in stages)]
     for runtime in dict.fromkeys(stage.runtime for stage in stages):
         of_runtime = [stage for stage in stages if stage.runtime == runtime]
@@ -70,11 +79,11 @@ def systems_of(
 
 
 def stages_of(
-    folder: Path, documents: Sequence[str], depths: Depths, weights: Weights = NO_WEIGHTS
+    folder: Path, documents: Sequence[str], depths: Depths, weights: Weights = NO_WEIGHTS, *, name: str = "model"
 ) -> Iterator[_Stage]:
-    """What is in a folder as stages over ``documents``, one for each way to run it."""
+    """What is in a folder as stages over ``documents``, one for each way to run it; ``name`` begins their labels."""
     stage: LateInteractionReranker | CrossEncoderReranker
-    for label, runtime, model in _open(folder):
+    for label, runtime, model in _open(folder, name):
         if isinstance(model, (ColBERT, deploy.ColBERT)):
             stage = LateInteractionReranker(model, documents, k=depths.retrieved, first_stage_weight=weights.late)
         else:
@@ -91,11 +100,8 @@ def _behind_late(
     return behind
 
 
-def _open(folder: Path) -> Iterator[tuple[str, str, BundleModel | TrainedModel]]:
+def _open(folder: Path, name: str) -> Iterator[tuple[str, str, BundleModel | TrainedModel]]:
     """(label, runtime, model) of each way to run what is in a folder."""
-    path = folder.resolve()
-    # A run keeps its model in `best`, which says nothing of the model.
-    name = path.parent.name if path.name == "best" else path.name
     if not is_bundle(folder):
         yield name, "torch", load_trained(folder)
         return

@@ -15,8 +15,9 @@ def read_query(text: str) -> str:
     """Refuse a query without a visible character.
 
     Raises:
-        InputError: for an empty query.
+        InputError: for an empty query, or bytes that are no UTF-8.
     """
+    _check_characters(text, "the query")
     if not text.strip():
         raise InputError("the query is empty: give it at least one word")
     return text
@@ -37,6 +38,7 @@ def read_documents(arguments: Sequence[str], file: str | None) -> list[str]:
         raise InputError("documents come from arguments or from --file: leave one of them out")
     if arguments:
         for position, text in enumerate(arguments, 1):
+            _check_characters(text, f"document {position}")
             if not text.strip():
                 raise InputError(f"document {position} of {len(arguments)} is empty: leave it out or give it text")
         return list(arguments)
@@ -48,6 +50,14 @@ def read_documents(arguments: Sequence[str], file: str | None) -> list[str]:
     except UnicodeDecodeError as error:
         raise InputError(f"{name} is not UTF-8 text (byte {error.start}): convert it first") from error
     return _documents(lines[:-1] if lines[-1] == "" else lines, name)
+
+
+def _check_characters(text: str, what: str) -> None:
+    """A shell hands on bytes that are no UTF-8, which Python keeps as characters that no tokenizer takes."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(f"{what} is not UTF-8 text (character {error.start}): convert it first") from error
 
 
 def _documents(lines: list[str], name: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from rankgrad._checks import InputError
 from rankgrad.cli._measures import Measure, parse_measures
+from rankgrad.cli._parser import refuse_unused
 from rankgrad.data import read_qrels, read_run
 from rankgrad.data.judged_lists import JudgedLists, judged_lists
 from rankgrad.data.records import Qrels, Run
@@ -34,8 +35,12 @@ def evaluate_run(arguments: argparse.Namespace) -> int:
     """Measure and print.
 
     Raises:
-        InputError: for a file or a measure that cannot be used, or a run without a judged query.
+        InputError: for a file or a measure that cannot be used, a run without a judged query, or two forms of output.
     """
+    if arguments.json and arguments.table:
+        raise InputError("--json and --table are two forms of one output: leave one of them out")
+    if arguments.json or arguments.table:
+        refuse_unused(arguments, ["--no-summary"], "beside --json and --table, which hold the averages")
     measures = parse_measures(arguments.metrics or ["official"], arguments.level)
     qrels = read_qrels(arguments.qrels, repeated=arguments.repeated)
     measured = _measure(arguments, measures, qrels)

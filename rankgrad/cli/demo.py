@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rankgrad.cli._parser import Parser, add_command
+from rankgrad._checks import check_texts, require
+from rankgrad.cli._load import BUNDLE_FILE
+from rankgrad.cli._out import check_out
+from rankgrad.cli._parser import Parser, add_command, positive
 
 if TYPE_CHECKING:
     from rankgrad.cli._systems import Weights
     from rankgrad.data import Collection
+    from rankgrad.evaluation import Report
 
 QUESTION = "read a configuration file into a dictionary"
 RETRIEVED = 100
 CROSS_ENCODED = 20
 FIRST_STAGE_QUERIES = 60
 MODELS = ("colbert", "cross-encoder")
+_LIBRARIES = {
+    "text": ("transformers",),
+    "train": ("pytorch_lightning", "torchmetrics"),
+    "retrieve": ("Stemmer",),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "evaluate": ("rich", "matplotlib"),
+}
 
 
 def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -43,17 +56,38 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
         "--encoder", default="minilm", help="folder or hub id of the encoder to start from (default: %(default)s)"
     )
     parser.add_argument(
-        "--queries", type=int, default=100, help="test queries to measure on (default: %(default)s)", metavar="N"
+        "--queries", type=positive, default=100, help="test queries to measure on (default: %(default)s)", metavar="N"
     )
+    parser.add_argument("--json", action="store_true", help="print JSON at the end; what is under way goes to stderr")
     parser.add_argument("--quick", action="store_true", help="a few training steps only: to try the machinery")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demonstration."""
-    from rankgrad._checks import check_texts
+    _check(arguments)
+    if not arguments.json:
+        _demonstrate(arguments)
+        return 0
+    with redirect_stdout(sys.stderr):
+        made = _demonstrate(arguments)
+    print(json.dumps(made, ensure_ascii=False, indent=2))
+    return 0
 
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse at once what would end the demonstration after minutes of training."""
     if arguments.query is not None:
         check_texts([arguments.query], "--query")
+    check_out(arguments.out / "report", "report.json")
+    for name in MODELS:
+        check_out(arguments.out / "bundles" / name, BUNDLE_FILE)
+    for extra, libraries in _LIBRARIES.items():
+        for library in libraries:
+            require(library, extra)
+
+
+def _demonstrate(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train, export, measure, answer; gives plain values for JSON."""
     from rankgrad.data import pydoc_collection
 
     started = time.perf_counter()
@@ -62,10 +96,10 @@ def run(arguments: argparse.Namespace) -> int:
     sizes = ", ".join(f"{len(collection.qrels[split])} {split}" for split in collection.splits)
     print(f"  {len(collection.documents)} documents; queries: {sizes}; no module is in two of the splits")
     bundles = _train_and_export(collection.only("train", "validation"), arguments, started)
-    _measure(collection, bundles, arguments, started)
-    _answer(collection, bundles, arguments, started)
+    report = _measure(collection, bundles, arguments, started)
+    answer = _answer(collection, bundles, arguments, started)
     print(f"\nDone in {(time.perf_counter() - started) / 60:.1f} minutes; everything is in {arguments.out}")
-    return 0
+    return {"out": str(arguments.out), "bundles": [str(each) for each in bundles], "report": report.to_dict(), **answer}
 
 
 def _train_and_export(collection: Collection, arguments: argparse.Namespace, started: float) -> list[Path]:
@@ -106,7 +140,7 @@ def _calibration(collection: Collection) -> list[tuple[str, list[str]]]:
     return [(query, texts) for query, texts in zip(task.queries.texts, found, strict=True) if len(texts) > 1]
 
 
-def _measure(collection: Collection, bundles: list[Path], arguments: argparse.Namespace, started: float) -> None:
+def _measure(collection: Collection, bundles: list[Path], arguments: argparse.Namespace, started: float) -> Report:
     """Compare all systems on held-out modules; print the table, write report, runs and picture."""
     from rich.console import Console
 
@@ -125,6 +159,7 @@ def _measure(collection: Collection, bundles: list[Path], arguments: argparse.Na
     Console().print(report.table())
     report.write(arguments.out / "report")
     print(f"  table, runs and picture: {arguments.out / 'report'}")
+    return report
 
 
 def _weights(collection: Collection, arguments: argparse.Namespace, started: float) -> Weights:
@@ -145,32 +180,39 @@ def _model(arguments: argparse.Namespace, name: str) -> Path:
     return arguments.out / "models" / name / "best"
 
 
-def _answer(collection: Collection, bundles: list[Path], arguments: argparse.Namespace, started: float) -> None:
+def _answer(
+    collection: Collection, bundles: list[Path], arguments: argparse.Namespace, started: float
+) -> dict[str, Any]:
     """Search for one sentence with BM25 and the exported cascade."""
     from rankgrad.cli._load import load_bundle
-    from rankgrad.cli._show import Found, show
+    from rankgrad.cli._show import Found, results_of, show
     from rankgrad.retrieve import BM25
 
-    query = arguments.query or _ask()
+    query = arguments.query or (QUESTION if arguments.json else _ask())
     _say(started, f"Reranking with the bundles, without torch models: {query!r}")
     documents = collection.documents
     ranking = BM25(documents.texts)([query], min(RETRIEVED, len(documents)))
     rows = ranking.ids[0][ranking.mask[0]].tolist()
     if not rows:
         print("  BM25 finds no document that shares a word with it: try other words with --query")
-        return
+        return {"query": query, "results": []}
     for bundle, keep in zip(bundles, (CROSS_ENCODED, 5), strict=True):
         results = load_bundle(bundle).rerank(query, [documents.texts[row] for row in rows], k=min(keep, len(rows)))
         rows = [rows[result.index] for result in results]
     found = [Found(documents.ids[row], each.score, each.document) for row, each in zip(rows, results, strict=True)]
     show(query, found, name="id", as_json=False)
+    return {"query": query, "results": results_of(found, "id")}
 
 
 def _ask() -> str:
     """A sentence from the person at the terminal; without one, or without an answer, an example."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return QUESTION
-    return input(f"\nWhat are you looking for in Python's library? [{QUESTION}] ").strip() or QUESTION
+    try:
+        return input(f"\nWhat are you looking for in Python's library? [{QUESTION}] ").strip() or QUESTION
+    except EOFError:
+        print()
+        return QUESTION
 
 
 def _say(started: float, text: str) -> None:

@@ -6,16 +6,13 @@ import argparse
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rankgrad._checks import InputError, require
 from rankgrad.cli._corpus import load_documents
 from rankgrad.cli._load import PYDOC
 from rankgrad.cli._parser import Parser, add_command, positive
 from rankgrad.cli._show import note
-
-if TYPE_CHECKING:
-    pass
 
 MINILM = "minilm"
 KINDS = ("dense", "sparse", "colbert")
@@ -59,19 +56,22 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
         "--batch-size", type=positive, default=32, metavar="N", help="documents encoded together (default: 32)"
     )
     parser.add_argument("--overwrite", action="store_true", help="begin anew in a folder encoded before")
+    parser.add_argument("--json", action="store_true", help="print what was written as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Encode and say where."""
     for library in ("transformers", "pytorch_lightning"):
         require(library, "train")
+    import torch
+
     from rankgrad.training import encode_corpus
 
+    if arguments.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise InputError("--accelerator gpu: this torch sees no GPU; take cpu or auto")
     kind = arguments.kind or _kind(arguments.model)
     documents = load_documents(arguments.corpus)
     model = _model(arguments.model, kind)
-    import torch
-
     corpus = encode_corpus(
         model,
         documents,
@@ -87,6 +87,9 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if corpus is not None:
         note(f"{corpus.documents} documents are in {len(corpus)} shards in {arguments.out}")
+        if arguments.json:
+            written = {"out": str(arguments.out), "kind": kind, "documents": corpus.documents, "shards": len(corpus)}
+            print(json.dumps(written, indent=2))
     return 0
 
 

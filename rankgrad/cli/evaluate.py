@@ -9,14 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankgrad._checks import InputError, require
-from rankgrad._files import check_replaceable
 from rankgrad.cli._letor import evaluate_features, feature_file
 from rankgrad.cli._load import PYDOC, load_collection
-from rankgrad.cli._parser import Parser, add_command, positive
+from rankgrad.cli._out import check_out
+from rankgrad.cli._parser import Parser, add_command, finite, positive, refuse_unused, seed
 from rankgrad.cli._show import is_terminal
 
 if TYPE_CHECKING:
     from rankgrad.evaluation import Report, StudyReport
+
+# What each kind of measuring looks at, beside --out and --json.
+_ROWS = ("--data", "--split", "--model", "--k", "--queries", "--seed")
+_TEXTS = (*_ROWS, "--depth", "--cross-encoder-depth", "--first-stage-weights", "--tune-on")
+_TREC = (
+    *("--run", "--qrels", "--metrics", "--per-query", "--complete", "--level", "--no-summary", "--max-documents"),
+    *("--judged-only", "--repeated", "--table"),
+)
 
 
 def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -79,7 +87,7 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
     shares = parser.add_mutually_exclusive_group()
     shares.add_argument(
         "--first-stage-weights",
-        type=float,
+        type=finite,
         nargs=3,
         metavar=("LATE", "CROSS", "CASCADE"),
         help="how much of BM25's score ColBERT and the cross-encoder add to their own, and how much of ColBERT's the "
@@ -89,7 +97,7 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
         "--tune-on", metavar="SPLIT", help="choose those weights on the queries of this split, which is not measured"
     )
     parser.add_argument("--queries", type=positive, metavar="N", help="draw N queries at random (default: all)")
-    parser.add_argument("--seed", type=int, default=0, help="of that draw and of the significance tests (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of that draw and of the significance tests (default: 0)")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write report.json, report.html, TREC runs and plots here"
     )
@@ -139,18 +147,27 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.run_file is not None or arguments.qrels is not None:
         if arguments.data is not None or arguments.run_file is None or arguments.qrels is None:
             raise InputError("--run and --qrels belong together, without --data: give a run and its judgements")
+        refuse_unused(arguments, (*_TEXTS, "--out"), "of a run in TREC's format")
         from rankgrad.cli._trec import evaluate_run
 
         return evaluate_run(arguments)
     if arguments.data is None:
         raise InputError("nothing to measure: give --data, or --run and --qrels, or --experiment")
+    refuse_unused(arguments, _TREC, "of --data, but of a --run")
     require("rich", "evaluate")
     if arguments.out is not None:
         require("matplotlib", "evaluate")
-        check_replaceable(arguments.out, "report.json")
+        check_out(arguments.out, "report.json")
     rows = feature_file(Path(arguments.data), arguments.split)
     if rows is not None:
+        if Path(arguments.data).is_file():
+            refuse_unused(arguments, ["--split"], "of --data that is one file")
+        refuse_unused(
+            arguments, [option for option in _TEXTS if option not in _ROWS], "of rows, which have no first stage"
+        )
         return _print(arguments, evaluate_features(rows, arguments))
+    if not arguments.model:
+        refuse_unused(arguments, ["--cross-encoder-depth", "--first-stage-weights", "--tune-on"], "without --model")
     if arguments.tune_on == arguments.split:
         raise InputError(
             f"--tune-on {arguments.split}: weights chosen on the queries measured flatter; name another split"
@@ -179,14 +196,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run_experiment(arguments: argparse.Namespace) -> int:
     """What a file says."""
-    others = {"--data": arguments.data, "--run": arguments.run_file, "--qrels": arguments.qrels}
-    given = [name for name, value in {**others, "--model": arguments.model or None}.items() if value is not None]
-    if given:
-        raise InputError(f"--experiment says what is measured, on what: leave out {', '.join(given)}")
+    refuse_unused(arguments, (*_TEXTS, *_TREC), "beside --experiment, whose file says what is measured, on what")
     require("rich", "evaluate")
     if arguments.out is not None:
         require("matplotlib", "evaluate")
-        check_replaceable(arguments.out, "study.json")
+        check_out(arguments.out, "study.json")
     from rankgrad.cli.experiment import read_experiment
 
     return _print(arguments, read_experiment(arguments.experiment).run(progress=True))

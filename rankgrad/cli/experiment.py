@@ -90,13 +90,18 @@ def read_experiment(path: str | Path) -> Study:
     from rankgrad.cli._experiment_systems import SystemsOf, check_places
     from rankgrad.cli._measures import parse_measures
     from rankgrad.evaluation import AnswerCache, Study
+    from rankgrad.evaluation.values import lower_is_better
 
     settings = read_settings(path)
     measures = parse_measures(settings.metrics, 1)
     summed = [measure.name for measure in measures if measure.summary != "mean"]
     if summed:
         raise InputError(f"{path}: metrics: {summed[0]} is no mean of queries' values: leave it out")
+    if lower_is_better(measures[0].name):
+        raise InputError(f"{path}: metrics: {measures[0].name} decides, and lower is better: put another one first")
     check_places(settings)
+    if settings.cache is not None and settings.cache.is_file():
+        raise InputError(f"{path}: cache: {settings.cache} is a file: name a folder")
     tasks = [_task(one, settings.seed) for one in settings.collections]
     build = SystemsOf(settings, tasks)
     return Study(

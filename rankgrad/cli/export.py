@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankgrad._checks import InputError
-from rankgrad._files import check_replaceable
 from rankgrad.cli._checkpoint import is_checkpoint
-from rankgrad.cli._exported import add_measuring, judged_lists_of, ranked_texts, variant_names
+from rankgrad.cli._exported import add_measuring, judged_lists_of, judged_rows_of, ranked_texts, variant_names
 from rankgrad.cli._load import BUNDLE_FILE, is_bundle, is_feature_ranker, load_exportable, load_trained_features
-from rankgrad.cli._parser import Parser, add_command, positive
+from rankgrad.cli._out import check_out
+from rankgrad.cli._parser import Parser, add_command, positive, refuse_unused
 from rankgrad.cli._show import note
 from rankgrad.types import VARIANTS
 
@@ -67,7 +68,13 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
         action="store_true",
         help="of a ColBERT: one graph that takes queries and candidates and gives scores, to rerank without an index",
     )
+    parser.add_argument(
+        "--separate-graphs",
+        action="store_true",
+        help="of a ColBERT: also a graph of the query encoder, one of the document encoder and one of MaxSim",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
+    parser.add_argument("--json", action="store_true", help="print what the bundle says of itself as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -75,14 +82,21 @@ def run(arguments: argparse.Namespace) -> int:
     checkpoint = is_checkpoint(arguments.model)
     if not checkpoint and is_bundle(arguments.model):
         raise InputError(f"{arguments.model} is a bundle already: pass the trained model folder it was made from")
-    check_replaceable(arguments.out, BUNDLE_FILE)
+    if arguments.data is None:
+        refuse_unused(arguments, ["--split", "--depth", "--queries", "--ndcg-tolerance"], "without --data")
+    check_out(arguments.out, BUNDLE_FILE)
     if (arguments.out / BUNDLE_FILE).is_file() and not arguments.overwrite:
         raise InputError(f"{arguments.out} exists: pass --overwrite to replace it, or choose another --out")
     folder = arguments.model if checkpoint else _model_folder(arguments.model)
     names = _names(arguments.feature_names)
-    texts, judged = ranked_texts(arguments.texts), judged_lists_of(arguments)
+    texts = ranked_texts(arguments.texts)
     features = checkpoint or is_feature_ranker(folder)
-    model = load_trained_features(folder) if features else load_exportable(folder)
+    if features:
+        model = load_trained_features(folder)
+        judged = judged_rows_of(arguments, model.features)
+    else:
+        judged = judged_lists_of(arguments)
+        model = load_exportable(folder)
     from rankgrad.export import export_bundle
 
     content = export_bundle(
@@ -95,10 +109,13 @@ def run(arguments: argparse.Namespace) -> int:
         feature_names=names,
         exit_layer=arguments.exit_layer,
         one_graph=arguments.one_graph,
+        separate_graphs=arguments.separate_graphs,
     )
     for line in _unfit(content):
         note(line)
     note(f"wrote {arguments.out}")
+    if arguments.json:
+        print(json.dumps({"out": str(arguments.out), **content}, ensure_ascii=False, indent=2))
     return 0
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankgrad._checks import InputError
-from rankgrad._files import check_replaceable
+from rankgrad._index_files import check_replaceable_index
 from rankgrad.cli._corpus import load_documents
 from rankgrad.cli._first_stage import open_colbert
 from rankgrad.cli._load import PYDOC
 from rankgrad.cli._muvera import muvera_of
-from rankgrad.cli._parser import Parser, add_command, positive
+from rankgrad.cli._out import check_out
+from rankgrad.cli._parser import Parser, add_command, positive, refuse_unused, seed
 from rankgrad.cli._show import note
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _CODECS = ("fp16", "int8", "sign", "residual2", "residual4")
 _SETTINGS = "index.json"
+_ENCODINGS = ("--repetitions", "--partition-bits", "--projection-dim", "--final-dim", "--faiss")
 
 
 def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -63,16 +65,17 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
     group.add_argument("--projection-dim", type=positive, default=16, metavar="N", help="(default: %(default)s)")
     group.add_argument("--final-dim", type=positive, metavar="N", help="sketch the encodings to this width")
     group.add_argument("--faiss", metavar="FACTORY", help="a FAISS factory string (default: exact products)")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (default: 0)")
+    group.add_argument("--seed", type=seed, default=0, metavar="N", help="of all that is drawn (default: 0)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Index and say what was written."""
-    check_replaceable(arguments.out, _SETTINGS)
+    check_out(arguments.out, _SETTINGS)
+    check_replaceable_index(arguments.out, "late_interaction_retriever", overwrite=arguments.overwrite)
     if (arguments.out / _SETTINGS).is_file() and not arguments.overwrite:
         raise InputError(f"{arguments.out} holds an index already: pass --overwrite, or name another folder")
-    if arguments.exact and arguments.faiss:
-        raise InputError(f"--faiss {arguments.faiss} indexes the encodings that --exact leaves out: drop one of them")
+    if arguments.exact:
+        refuse_unused(arguments, _ENCODINGS, "beside --exact, which makes no encodings")
     documents = load_documents(arguments.corpus)
     model = open_colbert(arguments.model)
     from rankgrad.retrieve import LateInteractionRetriever
@@ -87,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     retriever.index(progress=sys.stderr.isatty() and find_spec("rich") is not None)
     notes = {"model": str(arguments.model.resolve()), "names": list(documents.ids)}
-    retriever.save_index(arguments.out, notes=notes)
+    retriever.save_index(arguments.out, notes=notes, overwrite=arguments.overwrite)
     written = _summary(retriever, arguments.out)
     note(
         f"wrote {arguments.out}: {written['documents']} documents, {written['tokens']} tokens, "

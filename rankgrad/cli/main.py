@@ -9,9 +9,12 @@ from collections.abc import Sequence
 
 from rankgrad import __version__
 from rankgrad._checks import InputError, MissingExtraError
-from rankgrad.cli import demo, encode, evaluate, export, fit, fuse, index, mine, rerank, search, serve, verify
+from rankgrad.cli import bench, demo, encode, evaluate, export, fit, fuse, index, mine, rerank, search, serve, verify
 from rankgrad.cli._parser import Parser
 
+_COMMANDS = (demo, fit, evaluate, fuse, mine, encode, index, export, rerank, search, serve, verify, bench)
+# These know only some of their options; the rest is for another parser.
+_PASS_ON = ("fit", "bench")
 WRONG_INPUT = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -24,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after ``rankgrad``; None takes them from ``sys.argv``.
 
     Returns:
-        0 when it worked, 2 for input that cannot be used, 130 after Ctrl-C, 141 when the reader of a pipe went away.
+        0 when it worked, 2 for input or files that cannot be used, 130 after Ctrl-C, 141 when the reader of a pipe went
+        away.
     """
     try:
         arguments = _parse(argv)
@@ -37,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+    except OSError as error:
         return _say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
         print("rankgrad: stopped", file=sys.stderr)
@@ -55,16 +59,16 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"rankgrad {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    for command in (demo, fit, evaluate, fuse, mine, encode, index, export, rerank, search, serve, verify):
+    for command in _COMMANDS:
         command.add_to(commands)
     return parser
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse; what ``fit`` does not know goes on to Lightning's own parser."""
+    """Parse; what ``fit`` does not know goes on to Lightning's own parser, and so with ``bench``."""
     parser = build_parser()
     arguments, rest = parser.parse_known_args(argv)
-    if arguments.command == "fit":
+    if arguments.command in _PASS_ON:
         arguments.rest = rest
     elif rest:
         parser.error(f"unknown argument {rest[0]!r} for {arguments.command}")

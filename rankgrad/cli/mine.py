@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankgrad._checks import InputError, require
-from rankgrad._files import check_replaceable
 from rankgrad.cli._load import PYDOC, is_bundle, load_bundle, load_collection, load_trained
 from rankgrad.cli._mined import progress_bar, settings_of, summary_table
-from rankgrad.cli._parser import Parser, add_command, positive
+from rankgrad.cli._out import check_out
+from rankgrad.cli._parser import Parser, add_command, finite, positive, seed
 from rankgrad.cli._show import is_terminal
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("--split", default="train", help="whose queries and judgements (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="write here")
     parser.add_argument("--queries", type=positive, metavar="N", help="draw N queries at random (default: all)")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn at random (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of what is drawn at random (default: 0)")
     parser.add_argument(
         "--shard-size", type=positive, default=1000, metavar="N", help="queries written at a time (default: 1000)"
     )
@@ -79,19 +79,22 @@ def _add_filters(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--ranks", type=positive, nargs=2, default=(1, 100), metavar=("FIRST", "LAST"), help="(default: 1 100)"
     )
-    group.add_argument("--margin", type=float, metavar="X", help="leave out scores above the positive's less X")
+    group.add_argument("--margin", type=finite, metavar="X", help="leave out scores above the positive's less X")
     group.add_argument(
-        "--relative-margin", type=float, metavar="X", help="leave out scores above X times the positive's, such as 0.95"
+        "--relative-margin",
+        type=finite,
+        metavar="X",
+        help="leave out scores above X times the positive's, such as 0.95",
     )
-    group.add_argument("--min-score", type=float, metavar="X", help="leave out scores below X")
-    group.add_argument("--max-score", type=float, metavar="X", help="leave out scores above X")
+    group.add_argument("--min-score", type=finite, metavar="X", help="leave out scores below X")
+    group.add_argument("--max-score", type=finite, metavar="X", help="leave out scores above X")
     group.add_argument("--denoiser", type=Path, metavar="FOLDER", help="a cross-encoder that judges what remains")
     group.add_argument(
-        "--denoise-above", type=float, metavar="X", help="leave out what --denoiser scores above X, on its own scale"
+        "--denoise-above", type=finite, metavar="X", help="leave out what --denoiser scores above X, on its own scale"
     )
     group.add_argument(
         "--near-duplicate",
-        type=float,
+        type=finite,
         default=0.9,
         metavar="X",
         help="share of words from which a text is the positive's again (default: 0.9)",
@@ -101,7 +104,7 @@ def _add_filters(group: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Mine and print."""
     require("rich", "evaluate")
-    check_replaceable(arguments.out, "mining.json")
+    check_out(arguments.out, "mining.json")
     if (arguments.denoiser is None) != (arguments.denoise_above is None):
         raise InputError("--denoiser and --denoise-above belong together: give both or neither")
     if arguments.depth is not None and arguments.depth < arguments.ranks[1]:

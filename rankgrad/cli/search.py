@@ -10,7 +10,7 @@ from rankgrad._checks import InputError
 from rankgrad.cli._explain import add_explain, explainable, show_explained
 from rankgrad.cli._first_stage import by_index, by_words, encoder_of
 from rankgrad.cli._load import PYDOC, is_bundle
-from rankgrad.cli._parser import Parser, add_command, positive
+from rankgrad.cli._parser import Parser, add_command, positive, refuse_unused
 from rankgrad.cli._rank import open_model, ranker_of
 from rankgrad.cli._show import note, show
 from rankgrad.cli._texts import read_query
@@ -76,6 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
     query = read_query(arguments.query)
     if arguments.encoder is not None and arguments.index is None:
         raise InputError("--encoder is the model of an --index: give one, or leave it out")
+    if arguments.index is None:
+        refuse_unused(arguments, ["--candidates"], "without --index")
+    if not arguments.model:
+        refuse_unused(arguments, ["--depth"], "without --model")
     index: Path | None = arguments.index
     encoder = None if index is None else encoder_of(index, arguments.encoder)
     variants = _variants([*arguments.model, *([] if encoder is None else [encoder])], arguments.variant)

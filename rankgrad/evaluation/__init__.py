@@ -3,7 +3,7 @@
 from rankgrad.evaluation.answer_cache import AnswerCache
 from rankgrad.evaluation.compare import Comparison, compare
 from rankgrad.evaluation.difference_plot import difference_figure
-from rankgrad.evaluation.experiment import Experiment, Metric
+from rankgrad.evaluation.experiment import Experiment
 from rankgrad.evaluation.fingerprint import folder_fingerprint, task_fingerprint
 from rankgrad.evaluation.importance import Importance, permutation_importance
 from rankgrad.evaluation.importance_plot import plot_importance
@@ -12,6 +12,7 @@ from rankgrad.evaluation.report import Report, SystemResult
 from rankgrad.evaluation.study import Study
 from rankgrad.evaluation.study_report import StudyReport
 from rankgrad.evaluation.trade_off_plot import trade_off_figure
+from rankgrad.evaluation.values import Metric
 
 __all__ = [
     "AnswerCache",

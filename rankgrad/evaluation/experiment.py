@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rankgrad._checks import InputError
 from rankgrad._modes import frozen
@@ -17,23 +17,9 @@ from rankgrad.evaluation.compare import compare
 from rankgrad.evaluation.measure import Measured, System, measure
 from rankgrad.evaluation.progress import progress_bar
 from rankgrad.evaluation.report import Report, SystemResult
+from rankgrad.evaluation.values import Metric, lower_is_better, metric_values
 from rankgrad.metrics import NDCG, Recall, ReciprocalRank
 from rankgrad.rerank import LateInteractionReranker
-
-
-class Metric(Protocol):
-    """What an experiment needs of a metric: the modules of :mod:`rankgrad.metrics`."""
-
-    @property
-    def name(self) -> str:
-        """The metric's name in tables."""
-        ...
-
-    def __call__(
-        self, scores: Tensor, labels: Tensor, mask: Tensor | None = None, *, judged: Tensor | None = None
-    ) -> Tensor:
-        """One value a query."""
-        ...
 
 
 class Experiment:
@@ -45,7 +31,8 @@ class Experiment:
     Args:
         systems: by name, something that makes a ranking of query texts, such as a :class:`rankgrad.pipeline.Pipeline`.
         task: documents, queries and judgements.
-        metrics: the first one decides: its p-values are corrected for the number of systems.
+        metrics: the first one decides: its p-values are corrected for the number of systems. They are called with
+            labels of -1 for what nobody judged; of equal scores the greatest document id ranks first.
         baseline: the name of the system that the others are compared with.
         seed: of the resampling behind intervals and p-values.
         cache: where answers are kept from run to run.
@@ -53,8 +40,8 @@ class Experiment:
             in the cache and taken from it.
 
     Raises:
-        InputError: for a task without queries, no metrics, a baseline that is not among the systems, a name that occurs
-            twice, or settings of a system that is not there.
+        InputError: for a task without queries, no metrics, a first one of which lower is better, a baseline that is not
+            among the systems, a name that occurs twice, or settings of a system that is not there.
 
     Example:
         >>> from rankgrad.data import Texts
@@ -89,6 +76,10 @@ class Experiment:
             raise InputError(f"task {task.name!r} has no queries: choose another split")
         if not self.metrics:
             raise InputError("no metrics given: pass at least one, such as NDCG(k=10)")
+        if lower_is_better(self.metrics[0].name):
+            raise InputError(
+                f"metric {self.metrics[0].name!r} decides, and lower is better: put one first of which higher is better"
+            )
         if baseline not in self.systems:
             raise InputError(f"baseline={baseline!r} is no system: choose one of {', '.join(map(repr, self.systems))}")
         unknown = [name for name in self.settings if name not in self.systems]
@@ -131,7 +122,7 @@ class Experiment:
         return None if self.cache is None else self.cache.read(self.settings[name], self.task)
 
     def _report(self, measured: Mapping[str, Measured], kept: Collection[str]) -> Report:
-        values = {name: self._values(one) for name, one in measured.items()}
+        values = {name: metric_values(self.metrics, self.task, one.ranking) for name, one in measured.items()}
         return Report(
             collection=self.task.name,
             documents=len(self.task.documents),
@@ -147,12 +138,3 @@ class Experiment:
             seed=self.seed,
             runs={name: self.task.run(one.ranking) for name, one in measured.items()},
         )
-
-    def _values(self, measured: Measured) -> dict[str, tuple[float, ...]]:
-        """Each metric's value of each query."""
-        ranking = measured.ranking
-        labels, judged = self.task.labels(ranking), self.task.judged()
-        return {
-            metric.name: tuple(metric(ranking.scores, labels, ranking.mask, judged=judged).tolist())
-            for metric in self.metrics
-        }

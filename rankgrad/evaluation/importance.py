@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rankgrad._checks import InputError
 from rankgrad._modes import frozen
 from rankgrad.data import FeatureBatch, FeatureLists, FeatureTable, collate_features
-from rankgrad.evaluation.experiment import Metric
 from rankgrad.evaluation.progress import progress_bar
+from rankgrad.evaluation.values import Metric
 from rankgrad.metrics import NDCG, Interval, bootstrap_interval
 
 ROWS_A_RUN = 8192
@@ -78,7 +78,8 @@ def permutation_importance(
     model's use of a feature, not what the data would lose. Measure it on queries that were not trained on.
 
     Args:
-        model: such as a :class:`rankgrad.models.FeatureRanker`; a module runs in evaluation mode and is put back.
+        model: such as a :class:`rankgrad.models.FeatureRanker`; a module runs in evaluation mode, where its weights
+            are, and is put back.
         table: rows, labels and queries.
         metric: higher is better; None = nDCG@10.
         names: of the features; None = their numbers, from 1.
@@ -134,7 +135,9 @@ def permutation_importance(
 
 
 def _values(model: Callable[[FeatureLists], Tensor], metric: Metric, batch: FeatureBatch, rows: Tensor) -> Tensor:
-    scores = model(FeatureLists(rows, batch.mask))
+    weights = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    device = rows.device if weights is None else weights.device
+    scores = model(FeatureLists(rows.to(device), batch.mask.to(device))).to(rows.device)
     return metric(scores, batch.labels, batch.mask).float()
 
 

@@ -56,10 +56,10 @@ def importance_figure(importance: Importance, *, top: int = 20, title: str | Non
     above = [max(end.high - mean, 0.0) for mean, end in zip(means, ends, strict=True)]
     rows = range(len(shown))
     axes.barh(rows, means, xerr=[below, above], color=_INK, height=0.7, capsize=2, ecolor=_ZERO)
-    axes.set_yticks(rows, [importance.names[feature] for feature in shown])
+    axes.set_yticks(rows, [importance.names[feature] for feature in shown], parse_math=False)
     axes.invert_yaxis()
     axes.axvline(0.0, color=_ZERO, linewidth=0.8)
-    axes.set_xlabel(f"drop of {importance.metric} when shuffled: mean, 95 % bootstrap interval")
+    axes.set_xlabel(f"drop of {importance.metric} when shuffled: mean, 95 % bootstrap interval", parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -68,5 +68,6 @@ def importance_figure(importance: Importance, *, top: int = 20, title: str | Non
     axes.set_title(
         title or f"{importance.metric} {whole:.3f} on {queries:,} queries, {importance.repeats} shuffles{more}",
         fontsize=10,
+        parse_math=False,
     )
     return figure

@@ -31,7 +31,7 @@ def comparison_figure(report: Report) -> Figure:
     )
     quality, speed = figure.subplots(1, 2, sharey=True)
     rows = range(len(report.systems))
-    quality.set_yticks(rows, [system.name for system in report.systems])
+    quality.set_yticks(rows, [system.name for system in report.systems], parse_math=False)
     quality.set_ylim(len(report.systems) - 0.4, -0.6)
     _draw_quality(quality, report)
     _draw_speed(speed, report)
@@ -41,7 +41,7 @@ def comparison_figure(report: Report) -> Figure:
         axes.set_axisbelow(True)
     threads = f"{report.threads} CPU thread{'s' if report.threads != 1 else ''}"
     counts = f"{len(report.queries):,} queries, {report.documents:,} documents, {threads}"
-    figure.suptitle(f"{report.collection}: {counts}", fontsize=11)
+    figure.suptitle(f"{report.collection}: {counts}", fontsize=11, parse_math=False)
     return figure
 
 
@@ -57,7 +57,7 @@ def _draw_quality(axes: Axes, report: Report) -> None:
         axes.annotate(f"{mean:.3f}", (mean, row), (0, 6), textcoords="offset points", ha="center", fontsize=8)
         if system.name == report.baseline:
             axes.axvline(mean, color=_BASELINE, linestyle="--", linewidth=0.8)
-    axes.set_xlabel(f"{metric}: mean, 95 % bootstrap interval")
+    axes.set_xlabel(f"{metric}: mean, 95 % bootstrap interval", parse_math=False)
 
 
 def _draw_speed(axes: Axes, report: Report) -> None:

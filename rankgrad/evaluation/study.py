@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 from rankgrad._checks import InputError
 from rankgrad.data import Task
 from rankgrad.evaluation.answer_cache import AnswerCache
-from rankgrad.evaluation.experiment import Experiment, Metric
+from rankgrad.evaluation.experiment import Experiment
 from rankgrad.evaluation.measure import System
 from rankgrad.evaluation.study_report import StudyReport
+from rankgrad.evaluation.values import Metric
 
 SystemBuilder: TypeAlias = Callable[[Task], Mapping[str, System]]
 

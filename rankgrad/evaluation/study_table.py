@@ -38,7 +38,7 @@ def study_table(report: StudyReport) -> Table:
     escape = require("rich.markup", "evaluate").escape
     table = require("rich.table", "evaluate").Table(
         title=f"{len(report.systems)} systems on {len(report.collections)} collections",
-        caption=study_caption(report),
+        caption=escape(study_caption(report)),
         caption_justify="left",
         box=require("rich.box", "evaluate").SIMPLE_HEAD,
         pad_edge=False,

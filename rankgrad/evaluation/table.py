@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rankgrad._checks import require
+from rankgrad.evaluation.values import lower_is_better
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -13,26 +14,27 @@ if TYPE_CHECKING:
 
 
 def report_table(report: Report) -> Table:
-    """One row a system: means, difference to the baseline in the first metric, time a query.
+    """One row a system: means, the best in bold, difference to the baseline in the first metric, time a query.
 
     Raises:
         MissingExtraError: when rich is not installed.
     """
     first = report.metrics[0]
+    escape = require("rich.markup", "evaluate").escape
     table = require("rich.table", "evaluate").Table(
-        title=f"{report.collection}: {len(report.queries):,} queries, {report.documents:,} documents",
-        caption=caption_of(report),
+        title=escape(f"{report.collection}: {len(report.queries):,} queries, {report.documents:,} documents"),
+        caption=escape(caption_of(report)),
         caption_justify="left",
         box=require("rich.box", "evaluate").SIMPLE_HEAD,
         pad_edge=False,
     )
     table.add_column("system", overflow="fold")
     for metric in report.metrics:
-        table.add_column(metric, justify="right", no_wrap=True)
-    table.add_column(f"Δ {first} [95 %]", justify="right")
+        table.add_column(escape(metric), justify="right", no_wrap=True)
+    table.add_column(escape(f"Δ {first} [95 %]"), justify="right")
     table.add_column("p", justify="right", no_wrap=True)
     table.add_column("ms a query", justify="right", overflow="fold")
-    best = {metric: max(f"{system.mean(metric):.4f}" for system in report.systems) for metric in report.metrics}
+    best = {metric: _best(report, metric) for metric in report.metrics}
     for system in report.systems:
         means = {metric: f"{system.mean(metric):.4f}" for metric in report.metrics}
         shown = [f"[bold]{mean}[/bold]" if mean == best[metric] else mean for metric, mean in means.items()]
@@ -41,9 +43,14 @@ def report_table(report: Report) -> Table:
         p = "" if row is None else format_p(row.randomization_p_holm)
         time = system.latency()
         speed = f"{format_ms(time['p50'])} ({format_ms(time['p20'])}-{format_ms(time['p80'])})"
-        escape = require("rich.markup", "evaluate").escape
         table.add_row(escape(system.name), *shown, escape(difference), p, speed)
     return table
+
+
+def _best(report: Report, metric: str) -> str:
+    """The best mean of a metric, as it is shown."""
+    best = min if lower_is_better(metric) else max
+    return f"{best(system.mean(metric) for system in report.systems):.4f}"
 
 
 def format_p(p: float | None) -> str:

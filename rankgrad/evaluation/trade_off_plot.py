@@ -43,7 +43,7 @@ def trade_off_figure(report: Report) -> Figure:
         axes.annotate(system.name, (time, mean), (6, -10), textcoords="offset points", fontsize=8, parse_math=False)
     # Room for the name of the slowest.
     draw_time_axis(axes, [system.latency() for system in report.systems], room=4.0)
-    axes.set_ylabel(f"{metric}: mean, 95 % bootstrap interval")
+    axes.set_ylabel(f"{metric}: mean, 95 % bootstrap interval", parse_math=False)
     axes.set_title(report.collection, fontsize=11, parse_math=False)
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)

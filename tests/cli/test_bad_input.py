@@ -14,6 +14,10 @@ import pytest
 RERANK = ("rerank", "--model", "{cross_encoder}", "read a file")
 SEARCH = ("search", "--data", "{beir}")
 EVALUATE = ("evaluate", "--data", "{beir}")
+TREC = ("evaluate", "--run", "run.txt", "--qrels", "qrels.txt")
+EXPERIMENT = ("evaluate", "--experiment", "nowhere.yaml")
+MODEL = ("--model", "{cross_encoder}")
+GPU = ("--accelerator", "gpu")
 FUSE = ("fuse", "nowhere.txt", "run.txt", "--out", "new.txt")
 MINE = ("mine", "--data", "{beir}", "--split", "test", "--out", "new")
 
@@ -23,11 +27,24 @@ ARGUMENTS = [
     ("no such option", (*RERANK, "a text", "--best"), "unknown argument '--best' for rerank"),
     ("no model", ("rerank", "a query", "a text"), "required: --model"),
     ("k is no number", (*RERANK, "a text", "-k", "all"), "expected a whole number of at least 1, got 'all'"),
+    ("weight that is no number", (*EVALUATE, "--first-stage-weights", "0", "nan", "0"), "expected a number, got 'nan'"),
+    ("k beyond all", (*EVALUATE, "--k", "9" * 30), "expected a whole number of at least 1 and below 2^31"),
+    ("seed below zero", (*EVALUATE, "--seed", "-1"), "expected a whole number of at least 0"),
+    ("seed of no generator", (*MINE, "--seed", str(2**64)), "expected a whole number of at least 0"),
+    ("demo without queries", ("demo", "--queries", "0"), "expected a whole number of at least 1, got '0'"),
     ("k is zero", (*SEARCH, "a query", "-k", "0"), "expected a whole number of at least 1, got '0'"),
 ]
 VALUES = [
     ("empty query", ("rerank", "--model", "{cross_encoder}", " ", "a text"), "the query is empty"),
     ("empty query to search", (*SEARCH, ""), "the query is empty"),
+    (
+        "query in another encoding",
+        ("rerank", *MODEL, "caf\udce9", "a text"),
+        "the query is not UTF-8 text (character 3)",
+    ),
+    ("document in another encoding", (*RERANK, "caf\udce9"), "document 1 is not UTF-8 text (character 3)"),
+    ("encoding on no GPU", ("encode", "minilm", "--corpus", "x", "--out", "new", *GPU), "this torch sees no GPU"),
+    ("report below a file", (*EVALUATE, "--out", "{cross_encoder}/config.json/new"), "config.json is a file"),
     ("empty document", (*RERANK, "a text", " "), "document 2 of 2 is empty"),
     ("two sources of documents", (*RERANK, "a text", "--file", "texts.txt"), "leave one of them out"),
     ("k above the documents", (*RERANK, "a text", "-k", "2"), "-k 2 is more than the 1 documents"),
@@ -44,6 +61,8 @@ VALUES = [
     ("export over a bundle", ("export", "{colbert}", "--out", "{cross_encoder_bundle}"), "pass --overwrite"),
     ("export over other files", ("export", "{colbert}", "--out", "{beir}", "--overwrite"), "other files"),
     ("report over other files", (*EVALUATE, "--out", "{beir}"), "other files"),
+    ("demo over other files", ("demo", "--out", "{occupied}"), "report holds other files (no report.json)"),
+    ("one model twice", (*EVALUATE, *MODEL, *MODEL), "cross is given twice: leave one of them out"),
     ("ranks out of order", (*MINE, "--ranks", "9", "2"), "ranks=(9, 2)"),
     ("denoiser without threshold", (*MINE, "--denoiser", "{cross_encoder}"), "--denoise-above belong together"),
     ("depth before the ranks", (*MINE, "--depth", "5"), "ends before rank 100"),
@@ -55,6 +74,24 @@ VALUES = [
     ("constant of another method", (*FUSE, "--method", "borda", "--k", "9"), "--k says nothing to --method borda"),
     ("learned without judgements", (*FUSE, "--method", "learned"), "give --qrels"),
     ("no such run", FUSE, "nowhere.txt: No such file"),
+]
+# Options of another mode than the one chosen.
+UNUSED = [
+    (EVALUATE, ("--metrics", "map"), "--metrics says nothing of --data, but of a --run"),
+    (EVALUATE, ("-q", "-c", "--table", "-l", "2"), "--per-query, --complete, --level, --table say nothing of --data"),
+    (EVALUATE, ("--cross-encoder-depth", "9"), "--cross-encoder-depth says nothing without --model"),
+    (TREC, ("--out", "new"), "--out says nothing of a run in TREC's format"),
+    (TREC, ("--k", "20", *MODEL), "--model, --k say nothing of a run in TREC's format"),
+    (TREC, ("--table", "--json"), "--json and --table are two forms of one output"),
+    (TREC, ("--table", "-n"), "--no-summary says nothing beside --json and --table"),
+    (EXPERIMENT, ("--split", "dev", "--k", "3"), "--split, --k say nothing beside --experiment"),
+    (EXPERIMENT, ("--depth", "9", "--queries", "1"), "--queries, --depth say nothing beside --experiment"),
+    (EXPERIMENT, ("--seed", "1", "-m", "map"), "--seed, --metrics say nothing beside --experiment"),
+    (EXPERIMENT, ("--tune-on", "dev"), "--tune-on says nothing beside --experiment"),
+    ((*SEARCH, "a"), ("--candidates", "9"), "--candidates says nothing without --index"),
+    ((*SEARCH, "a"), ("--depth", "9"), "--depth says nothing without --model"),
+    (("export", "{colbert}", "--out", "new"), ("--queries", "9"), "--queries says nothing without --data"),
+    (FUSE, ("--top", "3"), "--top says nothing without --explain"),
 ]
 FILES = [
     ("empty line", "texts.txt", b"a text\n\nanother\n", "texts.txt:2 is an empty document"),
@@ -87,28 +124,34 @@ def widen(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "hidden_size": 64, "intermediate_size": 128}))
 
 
-MODEL = ("rerank", "--model", "damaged", "a query", "a text")
+DAMAGED = ("rerank", "--model", "damaged", "a query", "a text")
 DATA = ("search", "--data", "damaged", "read a file")
 DAMAGE = [
-    ("no model file", "cross_encoder", remove("config.json"), MODEL, "damaged"),
-    ("truncated weights", "cross_encoder", halve("model.safetensors"), MODEL, "damaged"),
-    ("truncated head", "cross_encoder", halve("head.safetensors"), MODEL, "head.safetensors cannot be read"),
-    ("truncated projection", "colbert", halve("1_Dense/model.safetensors"), MODEL, "model.safetensors cannot be read"),
-    ("no tokenizer", "cross_encoder", remove("tokenizer.json"), MODEL, "tokenizer"),
-    ("weights of another model", "cross_encoder", widen, MODEL, "damaged"),
-    ("weights of another ColBERT", "colbert", widen, MODEL, "damaged"),
-    ("truncated graph", "cross_encoder_bundle", halve("onnx/model.onnx"), MODEL, "model.onnx"),
-    ("truncated ColBERT graph", "colbert_bundle", halve("onnx/model.onnx"), MODEL, "model.onnx"),
-    ("no graph", "cross_encoder_bundle", remove("onnx/model.onnx"), MODEL, "model.onnx"),
+    ("no model file", "cross_encoder", remove("config.json"), DAMAGED, "damaged"),
+    ("truncated weights", "cross_encoder", halve("model.safetensors"), DAMAGED, "damaged"),
+    ("truncated head", "cross_encoder", halve("head.safetensors"), DAMAGED, "head.safetensors cannot be read"),
+    (
+        "truncated projection",
+        "colbert",
+        halve("1_Dense/model.safetensors"),
+        DAMAGED,
+        "model.safetensors cannot be read",
+    ),
+    ("no tokenizer", "cross_encoder", remove("tokenizer.json"), DAMAGED, "tokenizer"),
+    ("weights of another model", "cross_encoder", widen, DAMAGED, "damaged"),
+    ("weights of another ColBERT", "colbert", widen, DAMAGED, "damaged"),
+    ("truncated graph", "cross_encoder_bundle", halve("onnx/model.onnx"), DAMAGED, "model.onnx"),
+    ("truncated ColBERT graph", "colbert_bundle", halve("onnx/model.onnx"), DAMAGED, "model.onnx"),
+    ("no graph", "cross_encoder_bundle", remove("onnx/model.onnx"), DAMAGED, "model.onnx"),
     (
         "no int8 graph",
         "colbert_bundle",
         remove("onnx/model_quantized.onnx"),
-        (*MODEL, "--variant", "int8"),
+        (*DAMAGED, "--variant", "int8"),
         "model_quantized.onnx",
     ),
-    ("truncated settings", "colbert_bundle", halve("rankgrad.json"), MODEL, "rankgrad.json"),
-    ("bundle without tokenizer", "colbert_bundle", remove("tokenizer.json"), MODEL, "tokenizer.json"),
+    ("truncated settings", "colbert_bundle", halve("rankgrad.json"), DAMAGED, "rankgrad.json"),
+    ("bundle without tokenizer", "colbert_bundle", remove("tokenizer.json"), DAMAGED, "tokenizer.json"),
     ("no corpus", "beir", remove("corpus.jsonl"), DATA, "corpus.jsonl"),
     ("malformed corpus", "beir", append("corpus.jsonl", '{"_id": "d6"\n'), DATA, "corpus.jsonl:6"),
     ("malformed queries", "beir", append("queries.jsonl", "{\n"), DATA, "queries.jsonl:4"),
@@ -138,16 +181,29 @@ def tree(folder: Path) -> dict[str, int]:
 
 
 def filled(words: tuple[str, ...], folders: Any) -> list[str]:
-    return [word.format(**folders._asdict()) for word in words]
+    return [word.format(**folders._asdict(), occupied=folders.beir.parent / "occupied") for word in words]
 
 
 @pytest.mark.parametrize(("words", "message"), rows(ARGUMENTS + VALUES))
-def test_arguments(run: Any, folders: Any, tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+def test_arguments(
+    run: Any, folders: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     root = folders.beir.parent
+    (root / "occupied" / "report").mkdir(parents=True, exist_ok=True)
+    (root / "occupied" / "report" / "thesis.tex").touch()
     before = tree(root)
     refused(run(*filled(words, folders)), message)
     assert tree(tmp_path) == {}
     assert tree(root) == before
+
+
+@pytest.mark.parametrize(("words", "options", "message"), UNUSED)
+def test_options_of_another_mode(
+    run: Any, folders: Any, tmp_path: Path, words: tuple[str, ...], options: tuple[str, ...], message: str
+) -> None:
+    refused(run(*filled((*words, *options), folders)), message)
+    assert tree(tmp_path) == {}
 
 
 @pytest.mark.parametrize(("name", "content", "message"), rows(FILES))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from rankgrad import __version__
+from rankgrad.cli.main import build_parser
 from rankgrad.models import ColBERT, CrossEncoder
 from rankgrad.training.run_folder import RunFolder
 
@@ -176,7 +178,11 @@ def test_export_replaces_a_bundle_when_told_to(run: Any, folders: Any, tmp_path:
     shutil.copytree(folders.colbert_bundle, tmp_path / "bundle")
     words = ("export", folders.cross_encoder, "--out", "bundle", "--variants", "fp32")
     assert run(*words).code == 2
-    assert run(*words, "--overwrite") == (0, "", "rankgrad: wrote bundle\n")
+    again = run(*words, "--overwrite", "--json")
+    assert (again.code, again.err) == (0, "rankgrad: wrote bundle\n")
+    about = json.loads(again.out)
+    assert (about.pop("out"), list(about["graphs"])) == ("bundle", ["fp32"])
+    assert about == json.loads((tmp_path / "bundle" / "rankgrad.json").read_text())
     assert not (tmp_path / "bundle" / "onnx" / "model_quantized.onnx").exists()
     request = ("--json", QUERY, *TEXTS)
     assert run("rerank", "--model", "bundle", *request) == run(
@@ -201,7 +207,16 @@ def test_fit_hands_its_arguments_on(
     assert given == expected
 
 
-@pytest.mark.parametrize("command", ["demo", "fit", "evaluate", "export", "rerank", "search"])
+COMMANDS = re.findall(r"^    ([a-z]+) ", build_parser().format_help(), re.MULTILINE)
+PRINTS_RESULTS = {"demo", "evaluate", "fuse", "mine", "encode", "index", "export", "rerank", "search", "verify"}
+
+
+def test_every_command_is_listed_and_those_with_results_print_json(run: Any) -> None:
+    assert {*COMMANDS} == PRINTS_RESULTS | {"fit", "serve", "bench"}
+    assert {command for command in COMMANDS if "--json " in run(command, "--help").out} == PRINTS_RESULTS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_ends_in_an_example(run: Any, command: str) -> None:
     outcome = run(command, "--help")
     assert outcome.code == 0

@@ -31,8 +31,9 @@ def test_a_colbert_and_a_beir_folder(run, folders, tmp_path: Path) -> None:
 def test_a_sparse_encoder_and_a_file(run, tiny_mlm_folder: Path, tmp_path: Path) -> None:
     lines = [json.dumps({"_id": f"d{row}", "title": "read", "text": f"file {row}"}) for row in range(3)]
     (tmp_path / "corpus.jsonl").write_text("\n".join(lines))
-    done = run("encode", tiny_mlm_folder, "--corpus", "corpus.jsonl", "--out", "out", *ACCELERATOR)
+    done = run("encode", tiny_mlm_folder, "--corpus", "corpus.jsonl", "--out", "out", "--json", *ACCELERATOR)
     assert done.code == 0, done.err
+    assert json.loads(done.out) == {"out": "out", "kind": "sparse", "documents": 3, "shards": 1}
     assert isinstance(EncodedCorpus(tmp_path / "out").vectors(), SparseRows)
 
 

@@ -121,6 +121,11 @@ GOOD = {"collections": [{"data": "x"}], "systems": {"BM25": None}}
             {**GOOD, "systems": {"a": {"rerank": [{"model": "m", "first_stage_weight": "x"}]}}},
             "first_stage_weight: expected a number, got 'x'",
         ),
+        (
+            {**GOOD, "systems": {"a": {"rerank": [{"model": "m", "first_stage_weight": float("nan")}]}}},
+            "first_stage_weight: expected a number, got nan",
+        ),
+        ({**GOOD, "systems": {"a": {"first_stage": {"kind": "bm25", "k1": float("inf")}}}}, "k1: expected a number"),
         ({**GOOD, "baseline": "b"}, "baseline: 'b' is no system: choose one of BM25"),
         ({**GOOD, "metrics": "map"}, "metrics: expected a list of texts, got 'map'"),
     ],
@@ -136,6 +141,7 @@ def test_what_a_file_may_not_say(content: Any, message: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"metrics": ["arp", "map"]}, "metrics: arp decides, and lower is better"),
         ({"metrics": ["num_q"]}, "metrics: num_q is no mean of queries' values"),
         ({"metrics": ["nDCQ@10"]}, "measure 'nDCQ@10': unknown"),
         ({"systems": {"a": {"rerank": [{"model": "none"}]}}}, "none is no folder"),
@@ -160,4 +166,4 @@ def test_no_yaml_is_refused_with_its_line(run: Any, tmp_path: Path) -> None:
         "rankgrad: error: none.yaml: No such file or directory\n"
     )
     outcome = run("evaluate", "--experiment", "a.yaml", "--data", "x")
-    assert outcome.err == "rankgrad: error: --experiment says what is measured, on what: leave out --data\n"
+    assert outcome.err.startswith("rankgrad: error: --data says nothing beside --experiment, whose file says what")

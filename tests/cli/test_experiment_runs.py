@@ -13,6 +13,7 @@ import yaml
 from rankgrad._checks import InputError
 from rankgrad.cli._experiment_systems import SystemsOf
 from rankgrad.cli._load import load_collection
+from rankgrad.cli._measures import ALL_TREC
 from rankgrad.cli.experiment import read_experiment, read_settings
 from rankgrad.data import read_run, write_run
 from rankgrad.pipeline import Pipeline
@@ -34,15 +35,20 @@ def built(stage: Any, data: Path, path: Path) -> Pipeline:
 
 def test_a_run_is_measured_as_evaluate_does(run: Any, folders: Any, tmp_path: Path) -> None:
     write_run(tmp_path / "run.txt", RUN)
-    rows = (folders.beir / "qrels" / "test.tsv").read_text().splitlines()[1:]
+    # Grades of 2, 1 and 0, judged documents that the run lacks, and documents of the run that nobody judged.
+    shutil.copytree(folders.beir, tmp_path / "beir")
+    rows = ("q1\td1\t2", "q1\td4\t1", "q1\td5\t0", "q2\td2\t1", "q3\td5\t1", "q3\td1\t0")
+    (tmp_path / "beir/qrels/test.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *rows]))
     (tmp_path / "qrels").write_text("".join("{} 0 {} {}\n".format(*row.split("\t")) for row in rows))
-    words = ("evaluate", "--run", "run.txt", "--qrels", "qrels", "-c", "-q", "-m", "nDCG@10", "recip_rank", "--json")
+    names = [name for name in ALL_TREC if not name.startswith(("num_", "gm_"))]
+    names += ["judged@10", "judged@1", "nDCG@10", "nDCG(exp2)@2", "MRR@10", "ERR@20", "RBP(0.8)", "ARP"]
+    words = ("evaluate", "--run", "run.txt", "--qrels", "qrels", "-c", "-q", "--json", "-m", *names)
     theirs = json.loads(run(*words).out)
     path = written(
         {"kind": "run", "run": str(tmp_path / "run.txt")},
-        folders.beir,
+        tmp_path / "beir",
         tmp_path / "a.yaml",
-        metrics=["nDCG@10", "recip_rank"],
+        metrics=names,
         cache=str(tmp_path / "cache"),
     )
 
@@ -51,6 +57,8 @@ def test_a_run_is_measured_as_evaluate_does(run: Any, folders: Any, tmp_path: Pa
 
     ours = measured()
     expected = {name: [theirs["per_query"][query][name] for query in ("q1", "q2", "q3")] for name in theirs["measures"]}
+    assert len(expected) > 80
+    assert expected["bpref"] == [0.5, 0.0, 1.0]
     assert ours["values"] == {name: pytest.approx(values, abs=1e-7) for name, values in expected.items()}
     assert measured()["kept"], "the same file"
     write_run(tmp_path / "run.txt", {**RUN, "q2": {"d2": 1.0}})

@@ -70,7 +70,9 @@ def test_a_bundle_that_is_no_reranker_is_refused_by_name(tmp_path: Path, monkeyp
 
     encoder = object.__new__(deploy.DenseEncoder)
     monkeypatch.setattr(deploy, "load", lambda *_, **__: encoder)
-    with pytest.raises(InputError, match="holds a DenseEncoder; this command takes a cross-encoder or a ColBERT"):
+    with pytest.raises(
+        InputError, match="holds a DenseEncoder; this command takes a cross-encoder, a causal reranker or"
+    ):
         _load.load_bundle(tmp_path)
     monkeypatch.setattr(serve_run, "load", lambda *_, **__: encoder)
     with pytest.raises(InputError, match="holds a DenseEncoder, which is not served"):

@@ -37,10 +37,12 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_a_run_is_exported_and_measured(places: dict[str, Path], run: Callable[..., Any], tmp_path: Path) -> None:
     bundle, fold = places["bundle"], places["fold"]
-    done = run("export", places["run"], "--out", bundle, "--feature-names", places["root"] / "names.txt")
+    names = ("--feature-names", places["root"] / "names.txt")
+    done = run("export", places["run"], "--out", bundle, *names, "--data", fold)
     assert (done.code, done.out) == (0, ""), done.err
     content = json.loads((bundle / "rankgrad.json").read_text())
     assert content["features"]["names"] == ["first", "second", "third"]
+    quality = content["quality"]
 
     models = ("--model", places["run"] / "best", "--model", bundle)
     done = run("evaluate", "--data", fold, *models, "--k", "5", "--json", "--out", tmp_path / "report")
@@ -51,6 +53,8 @@ def test_a_run_is_exported_and_measured(places: dict[str, Path], run: Callable[.
     with torch.no_grad():
         scores = model.forward_lists(table.features.view(10, 6, 3), torch.ones(10, 6, dtype=torch.bool))
     expected = NDCG(k=5)(scores, table.labels.view(10, 6)).tolist()
+    measured = float(NDCG(k=10)(scores, table.labels.view(10, 6)).mean())
+    assert quality["variants"]["fp32"]["ndcg"] == pytest.approx(measured)
     assert [system["name"] for system in report["systems"]] == ["run torch", "bundle fp32"]
     for system in report["systems"]:
         assert system["values"]["nDCG@5"] == pytest.approx(expected)
@@ -74,8 +78,14 @@ def test_what_is_refused(places: dict[str, Path], run: Callable[..., Any], folde
         ),
         (("evaluate", "--data", rows, "--model", folders.cross_encoder), "holds no feature ranker"),
         (("evaluate", "--data", rows, "--model", best, "--tune-on", "vali"), "have no first stage"),
+        (
+            ("evaluate", "--data", rows, "--model", best, "--split", "vali"),
+            "--split says nothing of --data that is one",
+        ),
         (("evaluate", "--data", rows, "--model", best, "--model", best), "two folders have the same name"),
         (("export", best, "--out", "new", "--feature-names", rows), "expected 3 names, one a feature, got 60 names"),
+        (("export", best, "--out", "new", "--data", "pydoc"), "is measured on svmlight rows"),
+        (("export", best, "--out", "new", "--data", rows, "--depth", "3"), "--depth says nothing beside a feature"),
         (("export", folders.cross_encoder, "--out", "new", "--feature-names", rows), "has no features"),
     ):
         done = run(*words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,22 @@ def test_measures_diagnosis_and_explanation(run: Any, files: Path) -> None:
     ]
 
 
+def test_json_says_what_the_lines_say(run: Any, files: Path) -> None:
+    outcome = run(*WORDS, "--k", "1", "--qrels", "qrels.txt", "--explain", "q1", "--top", "1", "--json")
+    assert outcome.code == 0
+    found = json.loads(outcome.out)
+    assert (found["out"], found["queries"], found["runs"]) == ("fused.txt", 3, ["first.txt", "second.txt"])
+    assert [row["run"] for row in found["measures"]] == ["first.txt", "second.txt", "fused"]
+    assert found["measures"][2]["MAP"] == pytest.approx(((1 + 2 / 3) / 3 + 1) / 2)
+    assert found["pairs"] == [
+        {"runs": ["first.txt", "second.txt"], "shared": pytest.approx(1 / 9), "tau": None, "alone": 0.75}
+    ]
+    (document,) = found["explanation"]["documents"]
+    assert (document["document"], document["score"]) == ("b", pytest.approx(5 / 6))
+    assert [(source["run"], source["rank"]) for source in document["sources"]] == [("first.txt", 2), ("second.txt", 1)]
+    assert "measures" not in json.loads(run(*WORDS, "--json").out)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "options", "message"),
     [
@@ -84,7 +101,7 @@ def test_measures_diagnosis_and_explanation(run: Any, files: Path) -> None:
         ("first.txt", "q1 Q0 a 1 1 x\nq1 Q0 a 2 1 x\n", (), "listed twice"),
         ("first.txt", "q1 Q0 a 1 inf x\n", ("--method", "sum"), "an infinite one has no place"),
         ("first.txt", FIRST, ("--weights", "0", "0"), "one of them above 0"),
-        ("first.txt", FIRST, ("--k", "-5"), "k: expected a number above -1"),
+        ("first.txt", FIRST, ("--k", "-5"), "above -1"),
         ("first.txt", FIRST, ("--explain", "q9"), "no run answers this query"),
         ("qrels.txt", "q9 0 a 1\n", ("--qrels", "qrels.txt"), "no query of the runs is judged"),
     ],

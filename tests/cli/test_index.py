@@ -91,7 +91,8 @@ BAD = [
     ("no corpus", (*INDEX[:3], "nowhere", *INDEX[4:]), "nowhere is no folder"),
     ("no such codec", (*INDEX, "--codec", "fp8"), "invalid choice: 'fp8'"),
     ("over other files", (*INDEX[:5], "{beir}"), "holds other files"),
-    ("FAISS without encodings", (*EXACT, "--faiss", "Flat"), "drop one of them"),
+    ("FAISS without encodings", (*EXACT, "--faiss", "Flat"), "--faiss says nothing beside --exact"),
+    ("MUVERA without encodings", (*EXACT, "--repetitions", "2", "--final-dim", "8"), "--repetitions, --final-dim say"),
     ("too many partitions", (*INDEX, "--partition-bits", "11"), "partition_bits: expected 0 to 10, got 11"),
     ("no index", ("search", "--index", "nowhere", QUERY), "nowhere is no index: index.json is missing"),
     ("index of nothing", ("search", "--index", "{beir}", QUERY), "is no index: index.json is missing"),
@@ -126,8 +127,13 @@ def test_indexes_that_cannot_be_searched(run: Any, folders: Any, tmp_path: Path)
     assert "unnamed does not name its documents" in run("search", "--index", "unnamed", QUERY).err
 
 
-def test_help_ends_in_an_example(run: Any) -> None:
-    outcome = run("index", "--help")
-    assert outcome.code == 0
-    assert "example:\n  rankgrad index " in outcome.out
-    assert all(len(line) <= 110 for line in outcome.out.splitlines())
+def test_an_index_changed_from_python_is_refused(run: Any, folders: Any, tmp_path: Path) -> None:
+    """Its names stand by place, and after a deletion row numbers are places no more."""
+    assert run(*filled(EXACT, folders)).code == 0
+    changed = LateInteractionRetriever.load(tmp_path / "index", ColBERT.from_pretrained(folders.colbert))
+    changed.delete([0])
+    changed.add(["read a file"])
+    changed.save_index(tmp_path / "index")
+    outcome = run(*SEARCH)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "documents were deleted or added since `rankgrad index` named them" in outcome.err

@@ -13,7 +13,7 @@ from torch import nn
 from rankgrad._checks import InputError
 from rankgrad.data import Task, Texts
 from rankgrad.evaluation import Experiment
-from rankgrad.metrics import NDCG, Recall, ReciprocalRank
+from rankgrad.metrics import NDCG, AverageRelevancePosition, BinaryPreference, JudgedShare, Recall, ReciprocalRank
 from rankgrad.rerank import LateInteractionReranker
 from rankgrad.types import PackedTokens, Queries, Ranking
 
@@ -52,6 +52,20 @@ def test_values_are_the_metrics_of_each_query(task: Task, answer: Answer) -> Non
     assert list(report.runs["second"]["q0"]) == ["d3", "d0"]
     assert report.runs["silent"]["q0"] == {}
     assert len(report.comparisons) == 3 * 3
+
+
+def test_what_nobody_judged_is_not_judged_irrelevant(answer: Answer) -> None:
+    documents, queries = Texts(("d1", "d2", "d3"), ("a", "b", "c")), Texts(("q",), ("0",))
+    task = Task("toy/test", documents, queries, {"q": {"d1": 1, "d2": 0}})
+    systems = {"unjudged first": answer(lambda i: [2, 0]), "irrelevant first": answer(lambda i: [1, 0, 2])}
+    metrics = (BinaryPreference(), JudgedShare(k=2), NDCG())
+    report = Experiment(systems, task, metrics=metrics, baseline="unjudged first").run(progress=False)
+    second = 1 / torch.log2(torch.tensor(3.0)).item()
+    found = [{name: values[0] for name, values in system.values.items()} for system in report.systems]
+    assert found == [
+        {"bpref": 1.0, "judged@2": 0.5, "nDCG": pytest.approx(second)},
+        {"bpref": 0.0, "judged@2": 1.0, "nDCG": pytest.approx(second)},
+    ]
 
 
 def test_the_clock_sees_each_query_of_a_warm_system(task: Task, answer: Answer) -> None:
@@ -112,7 +126,9 @@ def test_collections_are_encoded_beforehand(task: Task, answer: Answer) -> None:
     cascade = Cascade()
     report = Experiment({"cascade": cascade}, task, baseline="cascade").run(progress=False)
     assert all(cascade.ready)
-    assert report.systems[0].mean("nDCG@10") == pytest.approx(1.0)
+    # All scores are equal, and the greatest id is the document of grade 1.
+    discount = 1 / torch.log2(torch.tensor(3.0)).item()
+    assert report.systems[0].mean("nDCG@10") == pytest.approx((1 + 2 * discount) / (2 + discount))
 
 
 def test_progress_goes_to_stderr(task: Task, answer: Answer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,6 +156,7 @@ EMPTY = Task("nothing/test", Texts(("d",), ("text",)), Texts((), ()), {})
         (build(baseline="b"), InputError, "baseline='b' is no system: choose one of 'a'"),
         (build(task=EMPTY), InputError, "task 'nothing/test' has no queries"),
         (build(metrics=()), InputError, "no metrics given"),
+        (build(metrics=(AverageRelevancePosition(),)), InputError, "metric 'ARP' decides, and lower is better"),
         (build(metrics=(NDCG(k=5), NDCG(k=5))), InputError, "metric 'nDCG@5' occurs twice"),
         (build(systems={"a": print, "a ": print}), InputError, "system 'a' occurs twice"),
         (

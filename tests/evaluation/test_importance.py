@@ -161,3 +161,19 @@ def test_a_picture_is_written_whole_or_not_at_all(
     with pytest.raises(OSError, match="the disk is full"):
         plot_importance(importance, tmp_path / "importance.png")
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_rows_go_where_the_weights_are() -> None:
+    class Elsewhere(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(1, device="meta"))
+            self.seen: set[str] = set()
+
+        def forward(self, lists: FeatureLists) -> torch.Tensor:
+            self.seen |= {lists.features.device.type, lists.mask.device.type}
+            return torch.zeros(lists.mask.shape)
+
+    model = Elsewhere()
+    permutation_importance(model, table(), repeats=1)
+    assert model.seen == {"meta"}
