@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The checks and measurements that need a CUDA device, from the repository's root, offline, in under 10 minutes.
-#   bash benchmarks/gpu.sh [STEP...]     steps: tests sanitize and the cases below, which are the default; kernels,
+#   bash benchmarks/gpu.sh [STEP...]     steps: tests sanitize and the cases below, which are the default; kernels packages
 #                                        soft_rank soft_sort soft_top_k only when asked for
 # Needs torch, triton, transformers, pytest, hypothesis, rich, scipy and matplotlib. Peers that are not installed are
 # taken from a folder of wheels, $WHEELS (default .whl). The log and an archive of the results go to $OUT. A step that
@@ -33,7 +33,7 @@ step() {
 
 # Some tests ask torch for deterministic algorithms, which cuBLAS has only with a workspace of fixed size.
 check() {
-  step "$1" env CUBLAS_WORKSPACE_CONFIG=:4096:8 "$python" -m pytest -W default -p no:cacheprovider "${@:2}"
+  step "$1" env RANKGRAD_TEST_GPU=1 CUBLAS_WORKSPACE_CONFIG=:4096:8 "$python" -m pytest -W default -p no:cacheprovider "${@:2}"
 }
 
 measure() {
@@ -71,6 +71,7 @@ for name in ${*:-tests sanitize maxsim_rerank maxsim_in_batch maxsim_soft maxsim
     tests) check 110 tests/gpu -rs --durations 5 ;;
     # Hundreds of kernels are compiled: minutes, so only when asked for.
     kernels) check 300 tests/ops/test_maxsim_kernels.py tests/ops/test_maxsim_packed.py tests/ops/test_maxsim_quantised.py tests/ops/test_scans.py ;;
+    packages) check 200 -m slow tests/export/test_ahead_of_time.py -k cuda ;;
     sanitize) sanitize 80 ;;
     maxsim_rerank) measure 120 maxsim_rerank ;;
     maxsim_in_batch) measure 40 maxsim_in_batch ;;

@@ -11,6 +11,9 @@ import numpy as np
 from rankgrad._checks import InputError
 from rankgrad.data.records import CandidateList, Run, Task
 
+# Of the queries; so many may well have nothing irrelevant among their candidates.
+_FEW = 0.01
+
 
 @dataclass(frozen=True)
 class ReadyLists:
@@ -46,8 +49,8 @@ class DrawnLists:
 
     Raises:
         InputError: for a negative number of negatives, ranks out of order, candidates that are not in the collection,
-            a task of which nothing remains, or negatives where no query has a candidate to draw them from. Some queries
-            without one are counted in a warning.
+            a task of which nothing remains, or negatives where no query has a candidate to draw them from. Where more
+            than one query in a hundred has none, a warning counts them.
 
     Example:
         >>> from rankgrad.data import Texts
@@ -118,7 +121,7 @@ class DrawnLists:
                 "negative to learn from: are the candidates those of these queries? For in-batch negatives alone, set "
                 "negatives=0"
             )
-        if without:
+        if without > _FEW * len(self):
             warnings.warn(
                 f"{self.task.name}: {without} of {len(self)} queries have no irrelevant document {where}, and lists "
                 "without a negative",

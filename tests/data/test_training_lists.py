@@ -74,6 +74,10 @@ def test_queries_without_a_negative_are_counted(small: Collection, candidates: R
     with pytest.warns(UserWarning, match="small/train: 2 of 40 queries have no irrelevant document among"):
         lists = DrawnLists(task, fewer)
     assert len(lists[0, 0].documents) == 1
+    many = Texts(tuple(f"q{row}" for row in range(200)), tuple(f"question {row}" for row in range(200)))
+    large = Task("large", task.documents, many, {query: {"d0": 1} for query in many.ids})
+    few = {query: {"d0": 2.0, "d1": 1.0} for query in many.ids[2:]}
+    assert len(DrawnLists(large, few, negatives=1)[0, 0].documents) == 1  # two in 200: a warning would be an error here
     for names in (fewer, {}):
         DrawnLists(task, names, negatives=0)
     with pytest.raises(InputError, match=r"none of 40 queries has an irrelevant document among .* ranks 1 to 100"):

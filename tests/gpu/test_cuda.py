@@ -18,7 +18,7 @@ from rankgrad.metrics import NDCG
 from rankgrad.models import ColBERT, CrossEncoder
 from rankgrad.ops import hard_rank, maxsim, soft_rank
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: bash benchmarks/gpu.sh")
 
 LOSSES = (SoftmaxLoss(), InfoNCELoss(), MarginMSELoss(), KLDistillLoss(), ApproxNDCG())
 SHAPES = {"all_pairs": (5, 33, 24), "candidates": (3, 5, 33, 24), "pairs": (3, 33, 24)}

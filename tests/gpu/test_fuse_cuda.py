@@ -22,7 +22,7 @@ from rankgrad.fuse import (
 )
 from rankgrad.types import Ranking
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: bash benchmarks/gpu.sh")
 
 FUSIONS: dict[str, Callable[[], nn.Module]] = {
     "reciprocal": lambda: ReciprocalRankFusion(k=torch.tensor(3.0), weights=torch.tensor([1.0, 2.0])),

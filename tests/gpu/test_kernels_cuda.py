@@ -7,7 +7,7 @@ import torch
 
 from benchmarks import gpu_kernels
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: bash benchmarks/gpu.sh")
 
 
 @pytest.mark.parametrize("size", gpu_kernels.SIZES, ids=str)

@@ -10,7 +10,7 @@ import torch
 
 from rankgrad.models import CrossEncoder
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: bash benchmarks/gpu.sh")
 
 QUERIES = ["return the number of items", "open a file", "open a file", "sort by key"]
 DOCUMENTS = ["a list, and its items.", "read its lines " * 4, "x", "join several strings with a separator"]

@@ -25,7 +25,7 @@ from rankgrad.retrieve import (
 )
 from rankgrad.types import PackedTokens, Ranking
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: bash benchmarks/gpu.sh")
 
 TEXTS = [" ".join(f"w{(n * m) % 17}" for m in range(1, 9)) for n in range(1, 60)]
 QUERIES = ["w1 w5", "w2 w2 w9", "unheard"]
