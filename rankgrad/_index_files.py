@@ -20,8 +20,11 @@ SETTINGS = "index.json"
 TENSORS = "index.safetensors"
 FORMAT_VERSION = 1
 
-# What the files of an index are called, at first and when it replaces another, and what a killed writer leaves of them.
-_OWN = re.compile(r"index\.(safetensors|faiss)|index-[0-9a-f]{32}\.\w+|\.index(-[0-9a-f]{32})?\.\w+\.\d+\.part")
+# What the files of an index are called, at first and when it replaces another, and what a killed writer leaves of them:
+# files of ours, or of safetensors, which writes to a name of its own first.
+_OWN = re.compile(
+    r"index\.(safetensors|faiss)|index-[0-9a-f]{32}\.\w+|\.index(-[0-9a-f]{32})?\.\w+\.\d+\.part|\.tmp[0-9A-Za-z]{6}"
+)
 
 
 class Engine(NamedTuple):

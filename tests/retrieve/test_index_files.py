@@ -90,7 +90,7 @@ def test_a_newer_index_leaves_other_files_beside_it(tmp_path: Path) -> None:
     for name in own:
         (folder / name).write_text("mine")
     (folder / "pages").mkdir()
-    left = [".index.json.123.part", f".index-{'0' * 32}.safetensors.7.part", f"index-{'a' * 32}.faiss"]
+    left = [".index.json.123.part", f".index-{'0' * 32}.safetensors.7.part", f"index-{'a' * 32}.faiss", ".tmpAb12Cd"]
     for name in left:
         (folder / name).write_text("half")
     for documents in (TEXTS[:2], TEXTS):
