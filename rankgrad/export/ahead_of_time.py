@@ -29,7 +29,7 @@ from rankgrad.export.package_kinds import (
     runner,
     traced_with,
 )
-from rankgrad.export.parity import ParityError, relative_difference
+from rankgrad.export.parity import relative_difference, require_agreement
 from rankgrad.export.token_graph import TokenGraph
 from rankgrad.models import FeatureRanker
 from rankgrad.models._folder import write_json
@@ -137,11 +137,7 @@ def _difference(model: Packaged, package: Package, compiled: TokenGraph | Featur
     largest = 0.0
     for shape, rows in probes(model):
         difference = relative_difference(eager(rows), compiled(rows))
-        if not difference <= tolerance:
-            raise ParityError(
-                f"the package disagrees with the model at {shape}: relative difference {difference:.2g}, tolerance "
-                f"{tolerance:.2g}; nothing is written"
-            )
+        require_agreement(difference, tolerance, f"the package disagrees with the model at {shape}:")
         largest = max(largest, difference)
     return largest
 

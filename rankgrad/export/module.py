@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rankgrad._checks import InputError, require
 from rankgrad.export.graph_files import atomic_graph
 from rankgrad.export.onnx import exportable
-from rankgrad.export.parity import ParityError, relative_difference
+from rankgrad.export.parity import relative_difference, require_agreement
 from rankgrad.export.trace import OPSET, Axes, Declared, by_place, write_graph
 
 MakeInputs: TypeAlias = Callable[[Mapping[str, int], torch.Generator], Mapping[str, Tensor]]
@@ -103,11 +103,10 @@ def _compare(
     together = (expected,) if isinstance(expected, Tensor) else tuple(expected)
     for name, one, other in zip(outputs, together, session.run(outputs, feeds), strict=True):
         difference = relative_difference(one.numpy().astype(np.float64), other.astype(np.float64))
-        if not difference <= tolerance:
-            raise ParityError(
-                f"the exported graph disagrees with the module at {dict(sizes)}: {name} is {tuple(one.shape)} and "
-                f"{other.shape}, relative difference {difference:.2g}, tolerance {tolerance:.2g}; nothing is written"
-            )
+        shapes = f"{name} is {tuple(one.shape)} and {other.shape},"
+        require_agreement(
+            difference, tolerance, f"the exported graph disagrees with the module at {dict(sizes)}: {shapes}"
+        )
 
 
 def _maker(example: Mapping[str, Tensor], axes: Mapping[str, Axes]) -> MakeInputs:

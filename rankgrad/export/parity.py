@@ -75,13 +75,33 @@ def check_shapes(model: Ranker | Subject, graph: deploy.Graph, *, tolerance: flo
     for shape, rows in token_probes(model) if isinstance(model, nn.Module) else model.probes():
         expected, got = torch_output(model, rows), graph(rows)
         difference = relative_difference(expected, got)
-        if not difference <= tolerance:
-            raise ParityError(
-                f"the exported graph disagrees with torch at {shape}: outputs {expected.shape} and {got.shape}, "
-                f"relative difference {difference:.2g}, tolerance {tolerance:.2g}; nothing is written"
-            )
+        where = f"the exported graph disagrees with torch at {shape}: outputs {expected.shape} and {got.shape},"
+        require_agreement(difference, tolerance, where)
         found.append(ShapeParity(shape, difference))
     return found
+
+
+def require_agreement(difference: float, tolerance: float, where: str) -> None:
+    """Refuse a relative difference above the tolerance, or none that is a number.
+
+    Args:
+        difference: what was found.
+        tolerance: what is allowed.
+        where: how the message begins, up to the numbers.
+
+    Raises:
+        ParityError: with all three.
+
+    Example:
+        >>> require_agreement(0.5, 1e-5, "here:")
+        Traceback (most recent call last):
+        ...
+        rankgrad.export.parity.ParityError: here: relative difference 0.5, tolerance 1e-05; nothing is written
+    """
+    if not difference <= tolerance:
+        raise ParityError(
+            f"{where} relative difference {difference:.2g}, tolerance {tolerance:.2g}; nothing is written"
+        )
 
 
 def compare_scores(model: Ranker | Subject, exported: TextModel, lists: Lists) -> ScoreParity:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rankgrad._checks import require
-from rankgrad.export.parity import ParityError
+from rankgrad.export.parity import require_agreement
 from rankgrad.export.probe import probe_lists
 from rankgrad.export.reference import exportable
 from rankgrad.fuse import Aligned, align
@@ -60,11 +60,8 @@ def check_half(
     if np.array_equal(both, np.isfinite(got)):
         one, other = expected[both], got[both]
         difference = float((np.abs(one - other) / np.maximum(np.abs(one), 1.0)).max(initial=0.0))
-    if not difference <= tolerance:
-        raise ParityError(
-            f"the exported graph disagrees with the pipeline on rankings of {expected.shape[1]} of its documents: "
-            f"relative difference {difference:.2g}, tolerance {tolerance:.2g}; nothing is written"
-        )
+    where = f"on rankings of {expected.shape[1]} of its documents:"
+    require_agreement(difference, tolerance, f"the exported graph disagrees with the pipeline {where}")
     return difference
 
 

@@ -16,7 +16,7 @@ from rankgrad.export.files import longest
 from rankgrad.export.graph_files import graph_entry
 from rankgrad.export.late_encoders import DocumentEncoder, MaxSimScorer, QueryEncoder
 from rankgrad.export.module import MakeInputs, export_module
-from rankgrad.export.parity import ParityError, relative_difference
+from rankgrad.export.parity import relative_difference, require_agreement
 from rankgrad.export.probe import Shape, random_tokens
 from rankgrad.export.reference import eager_attention
 from rankgrad.export.reranker_bundle import DOCUMENTS, QUERIES, RerankerSubject
@@ -76,11 +76,24 @@ def write_separate_graphs(model: ColBERT, folder: Path, *, tolerance: float) -> 
     return written
 
 
-def run_in_a_row(folder: Path, rows: QueriesAndDocuments) -> np.ndarray:
-    """Scores ``[queries, documents]`` of padded tokens by the three graphs of a bundle, and nothing else of it."""
-    queries = _run(folder / FILES["query_encoder"], dict(zip(_INPUTS, rows[:2], strict=True)))
-    documents = _run(folder / FILES["document_encoder"], dict(zip(_INPUTS, rows[2:], strict=True)))
-    return _run(folder / FILES["maxsim"], queries | documents)["scores"]
+class GraphsInARow:
+    """The three graphs of a bundle, and nothing else of it: padded tokens -> scores ``[queries, documents]``."""
+
+    def __init__(self, folder: Path) -> None:
+        open_graph = require("onnxruntime", "onnx").InferenceSession
+        self._sessions = {
+            name: open_graph(str(folder / file), providers=["CPUExecutionProvider"]) for name, file in FILES.items()
+        }
+
+    def __call__(self, rows: QueriesAndDocuments) -> np.ndarray:
+        queries = self._run("query_encoder", dict(zip(_INPUTS, rows[:2], strict=True)))
+        documents = self._run("document_encoder", dict(zip(_INPUTS, rows[2:], strict=True)))
+        return self._run("maxsim", queries | documents)["scores"]
+
+    def _run(self, name: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        session = self._sessions[name]
+        names = [each.name for each in session.get_outputs()]
+        return dict(zip(names, session.run(names, dict(feeds)), strict=True))
 
 
 def _parts(subject: RerankerSubject) -> dict[str, _Part]:
@@ -141,19 +154,10 @@ def _embedding_maker(dim: int) -> MakeInputs:
 
 
 def _difference_in_a_row(subject: RerankerSubject, folder: Path, *, tolerance: float) -> float:
-    largest = 0.0
+    largest, in_a_row = 0.0, GraphsInARow(folder)
     for shape, rows in subject.probes():
-        difference = relative_difference(subject.expected(rows), run_in_a_row(folder, rows))
-        if not difference <= tolerance:
-            raise ParityError(
-                f"the three graphs in a row disagree with torch at {rows.query_input_ids.shape} queries and documents "
-                f"of {shape}: relative difference {difference:.2g}, tolerance {tolerance:.2g}; nothing is written"
-            )
+        difference = relative_difference(subject.expected(rows), in_a_row(rows))
+        where = f"{rows.query_input_ids.shape} queries and documents of {shape}:"
+        require_agreement(difference, tolerance, f"the three graphs in a row disagree with torch at {where}")
         largest = max(largest, difference)
     return largest
-
-
-def _run(path: Path, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    session = require("onnxruntime", "onnx").InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    names = [each.name for each in session.get_outputs()]
-    return dict(zip(names, session.run(names, dict(feeds)), strict=True))

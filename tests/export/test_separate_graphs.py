@@ -22,7 +22,7 @@ from rankgrad.deploy.verification import verify_bundle
 from rankgrad.export import ParityError, export_bundle, export_module
 from rankgrad.export.late_encoders import DocumentEncoder, QueryEncoder
 from rankgrad.export.reranker_bundle import RerankerSubject
-from rankgrad.export.separate_graphs import FILES, _difference_in_a_row, run_in_a_row
+from rankgrad.export.separate_graphs import FILES, GraphsInARow, _difference_in_a_row
 from rankgrad.export.token_inputs import as_tensors
 from rankgrad.models import ColBERT
 from rankgrad.tokens import LateInteractionRules
@@ -131,7 +131,7 @@ def test_what_is_not_scored_is_zero(apart: Apart, tokens: QueriesAndDocuments) -
 def test_the_three_in_a_row_are_the_model(apart: Apart, tokens: QueriesAndDocuments) -> None:
     with torch.inference_mode():
         expected = apart.model.score(QUERIES, apart.model.encode_documents(DOCUMENTS)).numpy()
-    np.testing.assert_allclose(run_in_a_row(apart.folder, tokens), expected, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(GraphsInARow(apart.folder)(tokens), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_graphs_of_another_model_are_refused(apart: Apart) -> None:
