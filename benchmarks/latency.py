@@ -18,7 +18,7 @@ from benchmarks.record import Row
 from benchmarks.texts import documentation, exact_texts
 from benchmarks.workers import run_worker
 from rankgrad._checks import InputError
-from rankgrad.deploy.graph import usable_cores
+from rankgrad.deploy.cores import usable_cores
 
 CASE = "latency"
 MILLISECONDS = "time a query"

@@ -60,12 +60,15 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 def check_replaceable(path: str | Path, marker: str) -> None:
-    """Refuse to replace a folder that was not written by us: one that holds files but no ``marker``.
+    """Refuse to replace a folder that was not written by us (one that holds files but no ``marker``), or a file.
 
     Raises:
-        InputError: naming the folder and the remedy.
+        InputError: naming the folder, or the file that it would lie below, and the remedy.
     """
     path = Path(path)
+    for above in path.parents:
+        if above.is_file():
+            raise InputError(f"{path}: {above} is a file: name a folder somewhere else")
     if path.is_dir() and any(path.iterdir()) and not (path / marker).is_file():
         raise InputError(f"{path} holds other files (no {marker}) and would be replaced: name a new or empty folder")
     if path.is_file():

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankgrad._checks import check_texts, require
+from rankgrad._files import check_replaceable
 from rankgrad.cli._load import BUNDLE_FILE
-from rankgrad.cli._out import check_out
 from rankgrad.cli._parser import Parser, add_command, positive
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ def _check(arguments: argparse.Namespace) -> None:
     """Refuse at once what would end the demonstration after minutes of training."""
     if arguments.query is not None:
         check_texts([arguments.query], "--query")
-    check_out(arguments.out / "report", "report.json")
+    check_replaceable(arguments.out / "report", "report.json")
     for name in MODELS:
-        check_out(arguments.out / "bundles" / name, BUNDLE_FILE)
+        check_replaceable(arguments.out / "bundles" / name, BUNDLE_FILE)
     for extra, libraries in _LIBRARIES.items():
         for library in libraries:
             require(library, extra)

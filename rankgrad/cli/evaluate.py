@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankgrad._checks import InputError, require
+from rankgrad._files import check_replaceable
 from rankgrad.cli._letor import evaluate_features, feature_file
 from rankgrad.cli._load import PYDOC, load_collection
-from rankgrad.cli._out import check_out
 from rankgrad.cli._parser import Parser, add_command, finite, positive, refuse_unused, seed
 from rankgrad.cli._show import is_terminal
 
@@ -157,7 +157,7 @@ def run(arguments: argparse.Namespace) -> int:
     require("rich", "evaluate")
     if arguments.out is not None:
         require("matplotlib", "evaluate")
-        check_out(arguments.out, "report.json")
+        check_replaceable(arguments.out, "report.json")
     rows = feature_file(Path(arguments.data), arguments.split)
     if rows is not None:
         if Path(arguments.data).is_file():
@@ -200,7 +200,7 @@ def _run_experiment(arguments: argparse.Namespace) -> int:
     require("rich", "evaluate")
     if arguments.out is not None:
         require("matplotlib", "evaluate")
-        check_out(arguments.out, "study.json")
+        check_replaceable(arguments.out, "study.json")
     from rankgrad.cli.experiment import read_experiment
 
     return _print(arguments, read_experiment(arguments.experiment).run(progress=True))

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankgrad._checks import InputError
+from rankgrad._files import check_replaceable
 from rankgrad.cli._checkpoint import is_checkpoint
 from rankgrad.cli._exported import add_measuring, judged_lists_of, judged_rows_of, ranked_texts, variant_names
 from rankgrad.cli._load import BUNDLE_FILE, is_bundle, is_feature_ranker, load_exportable, load_trained_features
-from rankgrad.cli._out import check_out
 from rankgrad.cli._parser import Parser, add_command, positive, refuse_unused
 from rankgrad.cli._show import note
 from rankgrad.types import VARIANTS
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"{arguments.model} is a bundle already: pass the trained model folder it was made from")
     if arguments.data is None:
         refuse_unused(arguments, ["--split", "--depth", "--queries", "--ndcg-tolerance"], "without --data")
-    check_out(arguments.out, BUNDLE_FILE)
+    check_replaceable(arguments.out, BUNDLE_FILE)
     if (arguments.out / BUNDLE_FILE).is_file() and not arguments.overwrite:
         raise InputError(f"{arguments.out} exists: pass --overwrite to replace it, or choose another --out")
     folder = arguments.model if checkpoint else _model_folder(arguments.model)

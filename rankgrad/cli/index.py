@@ -15,7 +15,6 @@ from rankgrad.cli._corpus import load_documents
 from rankgrad.cli._first_stage import open_colbert
 from rankgrad.cli._load import PYDOC
 from rankgrad.cli._muvera import muvera_of
-from rankgrad.cli._out import check_out
 from rankgrad.cli._parser import Parser, add_command, positive, refuse_unused, seed
 from rankgrad.cli._show import note
 
@@ -70,7 +69,6 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Index and say what was written."""
-    check_out(arguments.out, _SETTINGS)
     check_replaceable_index(arguments.out, "late_interaction_retriever", overwrite=arguments.overwrite)
     if (arguments.out / _SETTINGS).is_file() and not arguments.overwrite:
         raise InputError(f"{arguments.out} holds an index already: pass --overwrite, or name another folder")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankgrad._checks import InputError, require
+from rankgrad._files import check_replaceable
 from rankgrad.cli._load import PYDOC, is_bundle, load_bundle, load_collection, load_trained
 from rankgrad.cli._mined import progress_bar, settings_of, summary_table
-from rankgrad.cli._out import check_out
 from rankgrad.cli._parser import Parser, add_command, finite, positive, seed
 from rankgrad.cli._show import is_terminal
 
@@ -104,7 +104,7 @@ def _add_filters(group: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Mine and print."""
     require("rich", "evaluate")
-    check_out(arguments.out, "mining.json")
+    check_replaceable(arguments.out, "mining.json")
     if (arguments.denoiser is None) != (arguments.denoise_above is None):
         raise InputError("--denoiser and --denoise-above belong together: give both or neither")
     if arguments.depth is not None and arguments.depth < arguments.ranks[1]:
