@@ -36,7 +36,7 @@ from benchmarks import (
 )
 from benchmarks.ltr_plot import draw_quality
 from benchmarks.machine import environment
-from benchmarks.options import Options
+from benchmarks.options import PEERS_APART, Options
 from benchmarks.plot import draw
 from benchmarks.plot_lines import draw_lines
 from benchmarks.show import show
@@ -83,7 +83,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, or 1 when a provider disagreed or failed: then nothing is written.
     """
     arguments = _parser().parse_args(argv)
-    options = Options(quick=arguments.quick, model=arguments.model, device=arguments.device, data=arguments.data)
+    options = Options(
+        quick=arguments.quick,
+        model=arguments.model,
+        device=arguments.device,
+        data=arguments.data,
+        pythons=dict(arguments.peer_python),
+    )
     try:
         if arguments.case in STUDIES:
             rows = STUDIES[arguments.case](options, quality_plan.plan_of(arguments))
@@ -113,8 +119,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
     parser.add_argument("--data", metavar="FOLDER", help="a LETOR folder: measure it alone (ltr)")
+    parser.add_argument(
+        "--peer-python",
+        type=_peer_python,
+        action="append",
+        default=[],
+        metavar="PEER=PYTHON",
+        help=f"an interpreter of its own for {' or '.join(PEERS_APART)}, which cannot be installed beside the others",
+    )
     quality_plan.add_to(parser)
     return parser
+
+
+def _peer_python(text: str) -> tuple[str, str]:
+    peer, _, python = text.partition("=")
+    if peer not in PEERS_APART or not python:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected PEER=PYTHON, with one of {', '.join(PEERS_APART)}")
+    return peer, python
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ class Sizes(NamedTuple):
     """How much is trained and measured."""
 
     training: int = 400
-    validation: int = 60
+    validation: int = 150
     tests: int = 200
     depth: int = 60
     document_length: int = 48

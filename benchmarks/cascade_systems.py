@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,20 +27,46 @@ PEERS = (APART, APART_NDCG)
 SYSTEMS = (*PEERS, AS_ONE, AS_ONE_NDCG, LCRON, LEARNED)
 
 
+class Setting(NamedTuple):
+    """What is chosen on validation queries: the learning rate of matrices, and which of a loss's two forms."""
+
+    rate: float
+    second: bool
+
+
 class Training(NamedTuple):
-    """How long, and how many documents are handed on."""
+    """How long, how many documents are handed on, and what is tried of every system."""
 
     steps: int = 60
     batch: int = 8
     cutoff: int = 10
-    rate: float = 3e-4
+    rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
+
+    @property
+    def settings(self) -> list[Setting]:
+        """As many for every system."""
+        return [Setting(rate, second) for rate in self.rates for second in (False, True)]
 
 
-QUICK = Training(steps=3, batch=4, cutoff=3)
+QUICK = Training(steps=3, batch=4, cutoff=3, rates=(3e-4,))
+
+
+def tuned(
+    system: str, data: Cached, costs: tuple[float, float], plan: Training, *, seed: int
+) -> tuple[Setting, Cascade, float]:
+    """Of all settings the best on the validation queries, with its cascade and the seconds of its training."""
+    tried = [(setting, *trained(system, data, costs, plan, setting, seed=seed)) for setting in plan.settings]
+    return max(tried, key=lambda each: validated([each[1]], data))
+
+
+def validated(cascades: Sequence[Cascade], data: Cached) -> float:
+    """nDCG@10 on the validation queries."""
+    split = data.validation
+    return float(torch.stack([quality(final_scores(each, split), split) for each in cascades]).mean())
 
 
 def trained(
-    system: str, data: Cached, costs: tuple[float, float], plan: Training, *, seed: int
+    system: str, data: Cached, costs: tuple[float, float], plan: Training, setting: Setting, *, seed: int
 ) -> tuple[Cascade, float]:
     """The cascade, and the seconds that its training took."""
     depth, learns = data.training.ranking.ids.shape[1], system == LEARNED
@@ -51,11 +77,12 @@ def trained(
         learn_cutoffs=learns,
         seed=seed,
     )
-    loss = _loss(system, budget=costs[0] * depth + costs[1] * plan.cutoff, plan=plan, depth=depth)
+    budget = costs[0] * depth + costs[1] * plan.cutoff
+    loss = _loss(system, budget=budget, plan=plan, depth=depth, second=setting.second)
     named = list(cascade.stages.named_parameters())
     groups = [
-        {"params": [one for _, one in named if one.ndim == 2], "lr": plan.rate},
-        {"params": [one for _, one in named if one.ndim < 2], "lr": 20 * plan.rate},
+        {"params": [one for _, one in named if one.ndim == 2], "lr": setting.rate},
+        {"params": [one for _, one in named if one.ndim < 2], "lr": 20 * setting.rate},
         # Without momentum a cut-off stops where the budget does.
         {"params": [cascade.log_cutoffs], "lr": 0.02, "betas": (0.0, 0.9)},
     ]
@@ -73,16 +100,19 @@ def trained(
     return cascade.eval(), time.perf_counter() - start
 
 
-def _loss(system: str, *, budget: float, plan: Training, depth: int) -> nn.Module:
+def _loss(system: str, *, budget: float, plan: Training, depth: int, second: bool) -> nn.Module:
     """Of the whole cascade, or of each stage by itself."""
-    lcron = LCRONLoss(stages=2, k=(plan.cutoff, min(plan.cutoff, 5)), temperature=depth / 5)
+    softmax, by_ndcg = SoftmaxLoss(temperature=0.5 if second else 1.0), ApproxNDCG(temperature=0.3 if second else 0.1)
+    gate = 0.3 if second else 1.0
+    temperature = depth / (15 if second else 5)
+    lcron = LCRONLoss(stages=2, k=(plan.cutoff, min(plan.cutoff, 5)), temperature=temperature)
     losses: dict[str, nn.Module] = {
-        APART: SoftmaxLoss(),
-        APART_NDCG: ApproxNDCG(),
-        AS_ONE: CascadeLoss(SoftmaxLoss(), gate=1.0),
-        AS_ONE_NDCG: CascadeLoss(ApproxNDCG()),
+        APART: softmax,
+        APART_NDCG: by_ndcg,
+        AS_ONE: CascadeLoss(SoftmaxLoss(), gate=gate),
+        AS_ONE_NDCG: CascadeLoss(by_ndcg),
         LCRON: CascadeLoss(joint=lcron),
-        LEARNED: CascadeLoss(SoftmaxLoss(), gate=1.0, joint=lcron, budget=budget),
+        LEARNED: CascadeLoss(SoftmaxLoss(), gate=gate, joint=lcron, budget=budget),
     }
     return losses[system]
 

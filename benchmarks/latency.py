@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.options import Options
+from benchmarks.options import OPTIMUM, Options
 from benchmarks.random_model import source
 from benchmarks.record import Row
 from benchmarks.texts import documentation, exact_texts
@@ -41,7 +41,8 @@ def run(options: Options) -> list[Row]:
     sizes = {"query": 4, "passage": 8, "candidates": [2, 3]} if options.quick else {}
     job: dict[str, Any] = {"query": 8, "passage": 120, "candidates": [10, 100], **sizes}
     with tempfile.TemporaryDirectory() as folder:
-        job |= {"quick": options.quick, "folder": folder} | _prepare(options, Path(folder), job)
+        job |= {"quick": options.quick, "folder": folder, "optimum": options.pythons.get(OPTIMUM)}
+        job |= _prepare(options, Path(folder), job)
         rows = run_worker("benchmarks.latency_worker", job, threads=usable_cores())
     return [Row(CASE, *each) for each in rows]
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from benchmarks.latency import FLASHRANK_NAME, GRAPHS
+from benchmarks.latency_elsewhere import Elsewhere
 
 Scores: TypeAlias = Callable[[str, list[str]], np.ndarray]
 Peer: TypeAlias = tuple[str, bool, Callable[[], Scores]]
@@ -21,13 +22,15 @@ RERANKERS = "rerankers"
 FASTEMBED = "fastembed ONNX fp32"
 
 
-def peers(folder: Path, threads: int) -> Iterator[Peer]:
+def peers(folder: Path, threads: int, *, optimum: str | None) -> Iterator[Peer]:
     """Name, exactness and loader of each that is installed."""
     bundle = folder / "bundle"
     if _there("sentence_transformers", SENTENCE_TRANSFORMERS):
         yield SENTENCE_TRANSFORMERS, True, lambda: sentence_transformers(folder / "model", backend="torch")
         # As of its 0.1, optimum-onnx wants a transformers below 4.58, and what it is compared with wants 5.
-        if _there("optimum.onnxruntime", SENTENCE_TRANSFORMERS_ONNX, install="optimum-onnx"):
+        if optimum is not None:
+            yield SENTENCE_TRANSFORMERS_ONNX, True, lambda: Elsewhere(optimum, bundle, GRAPHS["fp32"], threads)
+        elif _there("optimum.onnxruntime", SENTENCE_TRANSFORMERS_ONNX, install="optimum-onnx"):
             yield SENTENCE_TRANSFORMERS_ONNX, True, lambda: sentence_transformers(bundle, backend="onnx")
     if _there("flashrank", FLASHRANK):
         for variant in GRAPHS:

@@ -29,8 +29,12 @@ class Provider(NamedTuple):
     open: Callable[[], Scores]
 
 
-def providers(folder: Path, threads: int, *, quick: bool) -> Iterator[Provider]:
-    """Ours, then the others that are installed; who is not is named."""
+def providers(folder: Path, threads: int, *, optimum: str | None, quick: bool) -> Iterator[Provider]:
+    """Ours, then the others that are installed; who is not is named.
+
+    Args:
+        optimum: an interpreter with sentence-transformers and optimum-onnx; None = this one.
+    """
     model = CrossEncoder.from_pretrained(folder / "model")
     yield Provider("rankgrad torch", True, lambda: _torch(model))
     yield from _compiled(model, folder, quick=quick)
@@ -40,7 +44,7 @@ def providers(folder: Path, threads: int, *, quick: bool) -> Iterator[Provider]:
             exact,
             lambda variant=variant: _pairs(deploy.load(folder / "bundle", variant=variant, threads=threads)),
         )
-    for peer in peers(folder, threads):
+    for peer in peers(folder, threads, optimum=optimum):
         yield Provider(*peer)
 
 

@@ -23,7 +23,7 @@ def work(job: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Rows without their case."""
     folder, threads, quick = Path(job["folder"]), job["threads"], job["quick"]
     opened: dict[Provider, Scores] = {}
-    for provider in providers(folder, threads, quick=quick):
+    for provider in providers(folder, threads, optimum=job["optimum"], quick=quick):
         print(f"opening {provider.name}", flush=True)
         found = unless_left_out(provider.name, "opening it", provider.open)
         if found is not None:

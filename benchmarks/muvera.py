@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.machine import ROOT
-from benchmarks.options import Options
+from benchmarks.options import PLAID, Options
 from benchmarks.quality_plan import SCIFACT
 from benchmarks.record import Row
 from benchmarks.workers import WorkerError, run_worker
@@ -25,7 +25,7 @@ def run(options: Options) -> list[Row]:
     rows = run_worker("benchmarks.muvera_worker", job, threads=THREADS)
     try:
         # It may bring down its process: it is compiled against the C++ of one version of torch.
-        rows += run_worker("benchmarks.muvera_plaid", job, threads=THREADS)
+        rows += run_worker("benchmarks.muvera_plaid", job, threads=THREADS, python=options.pythons.get(PLAID))
     except WorkerError as error:
         print(f"left out: fast-plaid: {error}", flush=True)
     return [Row(CASE, *each) for each in rows]

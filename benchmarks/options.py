@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+PLAID, OPTIMUM = "fast-plaid", "sentence-transformers-onnx"
+PEERS_APART = (PLAID, OPTIMUM)
 
 
 @dataclass(frozen=True)
@@ -14,9 +18,11 @@ class Options:
         model: a model folder, ``"minilm"`` (the packaged one), or ``"random"`` (its shape, random weights).
         device: ``"cpu"`` or ``"cuda"``; what runs on a CPU alone is left out on ``"cuda"``.
         data: a LETOR folder for the ltr case; None = what it has itself.
+        pythons: interpreters of peers that cannot be installed beside the others, by the names of ``PEERS_APART``.
     """
 
     quick: bool = False
     model: str = "minilm"
     device: str = "cpu"
     data: str | None = None
+    pythons: Mapping[str, str] = field(default_factory=dict)

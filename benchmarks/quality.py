@@ -31,7 +31,7 @@ def run(options: Options, plan: Plan) -> list[Row]:
 
 
 def study(case: str, recipes: Sequence[Recipe], options: Options, plan: Plan) -> list[Row]:
-    """Systems on one collection for the same number of steps."""
+    """Systems on the built-in collection for the same number of steps."""
     return measured_rows(case, _study(recipes, options, plan), options, plan)
 
 
@@ -77,9 +77,7 @@ def measured_rows(case: str, runs: Sequence[Run], options: Options, plan: Plan) 
 
 
 def _study(recipes: Sequence[Recipe], options: Options, plan: Plan) -> list[Run]:
-    if options.quick:
-        return runs_of(recipes, ("pydoc",), 1, ("steps",))
-    return runs_of(recipes, ("scifact",), plan.seeds, ("steps",))
+    return runs_of(recipes, ("pydoc",), 1 if options.quick else plan.seeds, ("steps",))
 
 
 def _kinds(recipes: Sequence[Recipe]) -> list[Recipe]:

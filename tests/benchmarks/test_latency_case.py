@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from benchmarks import latency, latency_starts
 from benchmarks.__main__ import main
+from benchmarks.latency_elsewhere import Elsewhere
 from benchmarks.latency_providers import Provider
 from benchmarks.latency_worker import measured
 from benchmarks.options import Options
@@ -69,6 +71,39 @@ def test_a_start_is_timed_and_weighed() -> None:
         latency_starts.start("nothing", "found = 1 / 0", *TEXTS)
     with pytest.raises(WorkerError, match="starting nothing: exit code 0"):
         latency_starts.start("nothing", "found = documents[1:]", *TEXTS)
+
+
+def _python(path: Path, body: str) -> str:
+    """An interpreter that runs a program of its own, whatever it is told to run."""
+    path.write_text(f"#!{sys.executable}\n{body}", encoding="utf-8")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_peer_of_another_interpreter_answers_over_a_pipe(tmp_path: Path) -> None:
+    lengths = _python(
+        tmp_path / "lengths",
+        "import json, sys\n"
+        "print('loading')\n"
+        "for line in sys.stdin:\n"
+        "    query, documents = json.loads(line)\n"
+        "    print('scores ' + json.dumps([len(query) + len(text) for text in documents]), flush=True)\n",
+    )
+    scores = Elsewhere(lengths, tmp_path, "model.onnx", 1)
+    assert scores("ab", ["a", "bcd"]).tolist() == [3, 5]
+    assert scores("é", ["a\nb"]).tolist() == [4]
+    assert scores.close() == 0
+    with pytest.raises(WorkerError, match="ended with exit code 3"):
+        Elsewhere(_python(tmp_path / "ends", "raise SystemExit(3)\n"), tmp_path, "model.onnx", 1)("a", ["b"])
+    with pytest.raises(WorkerError, match="nowhere does not start: No such file"):
+        Elsewhere(str(tmp_path / "nowhere"), tmp_path, "model.onnx", 1)
+
+
+@pytest.mark.parametrize("word", ["/bin/python", "torch=/bin/python", "fast-plaid="])
+def test_interpreters_are_named_by_peer(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([latency.CASE, "--peer-python", word])
+    assert "expected PEER=PYTHON, with one of fast-plaid, sentence-transformers-onnx" in capsys.readouterr().err
 
 
 def test_a_gpu_is_refused() -> None:

@@ -38,7 +38,7 @@ def test_a_quick_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     workers = {"benchmarks.muvera_worker": muvera_worker, "benchmarks.muvera_plaid": muvera_plaid}
     monkeypatch.setattr(case, "ENCODED", tmp_path)
     monkeypatch.setattr(
-        case, "run_worker", lambda module, job, threads: workers[module].work(job | {"threads": threads})
+        case, "run_worker", lambda module, job, threads, python=None: workers[module].work(job | {"threads": threads})
     )
     monkeypatch.setattr(muvera_plaid, "find_spec", lambda name: None)
     rows = case.run(Options(quick=True))
