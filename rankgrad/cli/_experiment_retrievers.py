@@ -12,7 +12,7 @@ from rankgrad import __version__
 from rankgrad._checks import InputError
 from rankgrad.cli import _experiment_first_stage as kinds
 from rankgrad.cli._experiment_models import Models
-from rankgrad.cli._first_stage import encoder_of, open_index
+from rankgrad.cli._first_stage import encoder_of, open_index, variant_of
 from rankgrad.cli._fusion_methods import fusion_of
 from rankgrad.cli._muvera import muvera_of
 from rankgrad.cli._run_stage import RunStage
@@ -138,7 +138,8 @@ class Retrievers:
 
     def _index(self, settings: kinds.IndexSettings) -> LateInteractionRetriever:
         folder = place_of(settings.index, self.name)
-        model = self.models.colbert(encoder_of(folder, settings.encoder), settings.variant)
+        encoder = encoder_of(folder, settings.encoder)
+        model = self.models.colbert(encoder, variant_of(folder, encoder, settings.variant))
         retriever, names = open_index(folder, model, candidates=settings.candidates)
         documents = self.task.documents
         if names != documents.ids or retriever.texts != documents.texts:

@@ -14,7 +14,7 @@ from rankgrad.cli._show import Found, is_terminal, show
 
 if TYPE_CHECKING:
     from rankgrad import deploy, models
-    from rankgrad.cli._load import BundleModel, TrainedModel
+    from rankgrad.cli._load import BundleRanker, TrainedModel
     from rankgrad.rerank import Explanation
 
 WIDTH = 100
@@ -30,16 +30,17 @@ def add_explain(parser: Parser) -> None:
     )
 
 
-def explainable(models: Sequence[BundleModel | TrainedModel]) -> deploy.ColBERT | models.ColBERT:
+def explainable(models: Sequence[BundleRanker | TrainedModel]) -> deploy.ColBERT | models.ColBERT:
     """The last ColBERT among models.
 
     Raises:
         InputError: when there is none.
     """
+    from rankgrad.deploy import ColBERTReranker
     from rankgrad.tokens import LateInteractionTokenizer
 
     for model in reversed(models):
-        if isinstance(model.tokenizer, LateInteractionTokenizer):
+        if isinstance(model.tokenizer, LateInteractionTokenizer) and not isinstance(model, ColBERTReranker):
             return model  # type: ignore[return-value]
     raise InputError("--explain takes the score of a ColBERT apart: give one as --model, others have no parts by token")
 

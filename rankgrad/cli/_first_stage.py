@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from rankgrad._checks import InputError
-from rankgrad.cli._load import load_collection
+from rankgrad.cli._load import is_bundle, load_collection
 from rankgrad.cli._rank import open_model
 from rankgrad.cli._show import Found
 
@@ -45,14 +45,15 @@ def by_index(folder: Path, *, encoder: Path | None, variant: Variant | None, can
     Args:
         folder: what `rankgrad index` wrote.
         encoder: the model; None = where it was when the index was made.
-        variant: which graph of its bundle; None = fp32.
+        variant: which graph of its bundle; None = the one that made the index.
         candidates: documents that the encodings find.
 
     Raises:
         InputError: for an index that is damaged or was not made by the command, or a model that is no ColBERT.
         FileNotFoundError: when a file of the index is missing.
     """
-    model = open_colbert(encoder_of(folder, encoder), variant)
+    place = encoder_of(folder, encoder)
+    model = open_colbert(place, variant_of(folder, place, variant))
     retriever, names = open_index(folder, model, candidates=candidates)
     find = partial(_find_tokens, retriever, names, retriever.texts or ())
     return FirstStage(retriever.documents, find, (model,))
@@ -69,6 +70,17 @@ def encoder_of(folder: Path, encoder: Path | None) -> Path:
     if encoder is None and not Path(place).is_dir():
         raise InputError(f"{folder} was made by {place}, which is gone: say with --encoder where the model is")
     return encoder or Path(place)
+
+
+def variant_of(folder: Path, encoder: Path, variant: Variant | None) -> Variant | None:
+    """Which graph of its model's bundle queries an index: the one asked for, else the one that made it.
+
+    Args:
+        folder: the index.
+        encoder: its model, a bundle or not.
+        variant: the one asked for.
+    """
+    return variant or (_notes(folder).get("variant") if is_bundle(encoder) else None)
 
 
 def open_index(folder: Path, model: ColBERT, *, candidates: int) -> tuple[LateInteractionRetriever, tuple[str, ...]]:

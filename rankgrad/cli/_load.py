@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rankgrad.pipeline import FeatureCascade
 
 BundleModel: TypeAlias = "deploy.CrossEncoder | deploy.CausalReranker | deploy.ColBERT"
+BundleRanker: TypeAlias = "BundleModel | deploy.ColBERTReranker"
 TrainedModel: TypeAlias = "models.CrossEncoder | models.CausalReranker | models.ColBERT"
 TextModel: TypeAlias = "TrainedModel | models.DenseEncoder | models.SparseEncoder"
 TrainedFeatureModel: TypeAlias = "models.FeatureRanker | FeatureCascade"
@@ -25,6 +26,7 @@ Content = TypeVar("Content", dict, list)
 PYDOC = "pydoc"
 BUNDLE_FILE = "rankgrad.json"
 _CASCADE = "rankgrad_feature_cascade"
+_IMAGES = "image_colbert"
 _ENCODERS = {"dense_encoder": "dense encoder", "sparse_encoder": "sparse encoder"}
 
 
@@ -54,15 +56,21 @@ def load_bundle(folder: Path, variant: Variant = "fp32") -> BundleModel:
     """
     from rankgrad import deploy
 
+    model = load_bundle_ranker(folder, variant)
+    if isinstance(model, deploy.ColBERTReranker):
+        raise _other_kind(folder, model)
+    return model
+
+
+def load_bundle_ranker(folder: Path, variant: Variant = "fp32") -> BundleRanker:
+    """As :func:`load_bundle`, or a ColBERT that is one graph from tokens to scores."""
+    from rankgrad import deploy
+
     model = deploy.load(folder, variant=variant)
     if isinstance(model, deploy.FeatureRanker):
         raise _reads_no_texts(folder)
-    if not isinstance(model, deploy.CrossEncoder | deploy.CausalReranker | deploy.ColBERT):
-        raise InputError(
-            f"{folder} holds a {type(model).__name__}; this command takes a cross-encoder, a causal reranker or a "
-            f"ColBERT: rank with `python -m rankgrad.deploy {folder} QUERY DOCUMENT ...`, or open it with "
-            "rankgrad.deploy.load"
-        )
+    if not isinstance(model, deploy.CrossEncoder | deploy.CausalReranker | deploy.ColBERT | deploy.ColBERTReranker):
+        raise _other_kind(folder, model)
     return model
 
 
@@ -125,6 +133,11 @@ def load_trained(folder: Path) -> TrainedModel:
     kind = _kind(folder)
     if kind in _ENCODERS:
         raise InputError(f"{folder} holds a {_ENCODERS[kind]}, no ranker: `rankgrad encode` makes vectors with it")
+    if kind == _IMAGES:
+        raise InputError(
+            f"{folder} holds an ImageColBERT, which ranks pictures: open it with rankgrad.models.ImageColBERT, see "
+            "docs/images.md"
+        )
     if kind == "causal_reranker":
         return CausalReranker.from_pretrained(folder)
     if _is_colbert(folder):
@@ -218,6 +231,14 @@ def _json(path: Path, nothing: Content) -> Content:
     except (OSError, ValueError):
         return nothing
     return content if isinstance(content, type(nothing)) else nothing
+
+
+def _other_kind(folder: Path, model: object) -> InputError:
+    return InputError(
+        f"{folder} holds a {type(model).__name__}; this command takes a cross-encoder, a causal reranker or a "
+        f"ColBERT: rank with `python -m rankgrad.deploy {folder} QUERY DOCUMENT ...`, or open it with "
+        "rankgrad.deploy.load"
+    )
 
 
 def _no_features(folder: Path) -> InputError:

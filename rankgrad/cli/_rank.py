@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from rankgrad._checks import InputError
 from rankgrad.cli._lengths import cut_texts
-from rankgrad.cli._load import is_bundle, load_bundle, load_trained
+from rankgrad.cli._load import is_bundle, load_bundle, load_bundle_ranker, load_trained
 from rankgrad.cli._show import Found, note
 from rankgrad.types import Variant
 
 if TYPE_CHECKING:
     from rankgrad.cli._lengths import Tokenizer
-    from rankgrad.cli._load import BundleModel, TrainedModel
+    from rankgrad.cli._load import BundleModel, BundleRanker, TrainedModel
 
 Ranker: TypeAlias = Callable[[str, Sequence[Found]], list[Found]]
 Scored: TypeAlias = list[tuple[int, float]]
@@ -35,6 +35,25 @@ def load_ranker(folder: Path, variant: Variant | None = None) -> Ranker:
     return ranker_of(open_model(folder, variant))
 
 
+def open_ranker(folder: Path, variant: Variant | None = None) -> BundleRanker | TrainedModel:
+    """As :func:`open_model`, or a ColBERT that is one graph from tokens to scores."""
+    return load_bundle_ranker(folder, variant or "fp32") if is_bundle(folder) else open_model(folder, variant)
+
+
+def variants_of(folders: Sequence[Path], variant: Variant | None) -> dict[Path, Variant | None]:
+    """Which graph of each folder: the one that is asked for is asked of all bundles, and of nothing else.
+
+    Raises:
+        InputError: for a variant where no folder is given.
+    """
+    if variant is None:
+        return dict.fromkeys(folders)
+    if not folders:
+        raise InputError(f"--variant {variant} is a graph of a bundle: give one with --model, or leave it out")
+    bundles = [folder for folder in folders if is_bundle(folder)]
+    return {folder: variant if folder in bundles or not bundles else None for folder in folders}
+
+
 def open_model(folder: Path, variant: Variant | None = None) -> BundleModel | TrainedModel:
     """Open a bundle or a trained model folder.
 
@@ -51,7 +70,7 @@ def open_model(folder: Path, variant: Variant | None = None) -> BundleModel | Tr
     return load_trained(folder)
 
 
-def ranker_of(model: BundleModel | TrainedModel) -> Ranker:
+def ranker_of(model: BundleRanker | TrainedModel) -> Ranker:
     """What orders documents by the model; see :func:`load_ranker`."""
     # What was exported orders documents itself.
     rerank = getattr(model, "rerank", None)

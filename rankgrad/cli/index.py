@@ -17,6 +17,7 @@ from rankgrad.cli._load import PYDOC
 from rankgrad.cli._muvera import muvera_of
 from rankgrad.cli._parser import Parser, add_command, positive, refuse_unused, seed
 from rankgrad.cli._show import note
+from rankgrad.types import VARIANTS
 
 if TYPE_CHECKING:
     from rankgrad.retrieve import LateInteractionRetriever
@@ -55,6 +56,7 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "--codec", choices=_CODECS, default="fp16", help="what is kept of a token (default: %(default)s)"
     )
+    parser.add_argument("--variant", choices=VARIANTS, help="which graph of a bundle (default: fp32)")
     parser.add_argument("--overwrite", action="store_true", help="replace the index that is there")
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
     group = parser.add_argument_group("encodings (MUVERA)")
@@ -75,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.exact:
         refuse_unused(arguments, _ENCODINGS, "beside --exact, which makes no encodings")
     documents = load_documents(arguments.corpus)
-    model = open_colbert(arguments.model)
+    model = open_colbert(arguments.model, arguments.variant)
     from rankgrad.retrieve import LateInteractionRetriever
 
     retriever = LateInteractionRetriever(
@@ -87,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     )
     retriever.index(progress=sys.stderr.isatty() and find_spec("rich") is not None)
-    notes = {"model": str(arguments.model.resolve()), "names": list(documents.ids)}
+    notes = {"model": str(arguments.model.resolve()), "variant": arguments.variant, "names": list(documents.ids)}
     retriever.save_index(arguments.out, notes=notes, overwrite=arguments.overwrite)
     written = _summary(retriever, arguments.out)
     note(

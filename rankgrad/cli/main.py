@@ -43,6 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
     except OSError as error:
         return _say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        return _say(f"not enough memory: ask for less at once (fewer documents, smaller widths or batches); {error}")
     except KeyboardInterrupt:
         print("rankgrad: stopped", file=sys.stderr)
         return INTERRUPTED
@@ -73,6 +77,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     elif rest:
         parser.error(f"unknown argument {rest[0]!r} for {arguments.command}")
     return arguments
+
+
+def _out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Python's and numpy's error; torch's are a kind of RuntimeError (on GPUs) and its words (on CPUs)."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return "not enough memory" in str(error)
 
 
 def _say(message: str) -> int:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from rankgrad._checks import InputError, require
 from rankgrad._files import check_replaceable
-from rankgrad.cli._load import PYDOC, is_bundle, load_bundle, load_collection, load_trained
+from rankgrad.cli._load import PYDOC, is_bundle, load_collection
 from rankgrad.cli._mined import progress_bar, settings_of, summary_table
 from rankgrad.cli._parser import Parser, add_command, finite, positive, seed
+from rankgrad.cli._rank import open_model, variants_of
 from rankgrad.cli._show import is_terminal
+from rankgrad.types import VARIANTS
 
 if TYPE_CHECKING:
     from rankgrad.data import Task
@@ -70,6 +72,7 @@ def _add_candidates(group: argparse._ArgumentGroup) -> None:
         "--sampling", choices=("top", "random"), default="top", help="the best that remain, or drawn (default: top)"
     )
     group.add_argument("--teacher", type=Path, metavar="FOLDER", help="a ranker that scores the lists for distillation")
+    group.add_argument("--variant", choices=VARIANTS, help="which graph of the bundles among them (default: fp32)")
     group.add_argument(
         "--batch-size", type=positive, default=8, metavar="N", help="lists a model scores at once (default: 8)"
     )
@@ -130,7 +133,8 @@ def _mine(arguments: argparse.Namespace, task: Task, folders: dict[str, Path]) -
     from rankgrad.training import HardNegatives, RetrievedCandidates, mine_to_folder
 
     rules = _rules(arguments)  # before what is slow
-    models = {name: load_bundle(each) if is_bundle(each) else load_trained(each) for name, each in folders.items()}
+    variants = variants_of(tuple(folders.values()), arguments.variant)
+    models = {name: open_model(each, variants[each]) for name, each in folders.items()}
     source = RetrievedCandidates(
         task.documents,
         first_stage=None if arguments.run_file is None else read_run(arguments.run_file),

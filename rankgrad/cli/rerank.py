@@ -8,7 +8,7 @@ from pathlib import Path
 from rankgrad._checks import InputError
 from rankgrad.cli._explain import add_explain, explainable, show_explained
 from rankgrad.cli._parser import Parser, add_command, positive
-from rankgrad.cli._rank import open_model, ranker_of
+from rankgrad.cli._rank import open_ranker, ranker_of
 from rankgrad.cli._show import Found, show
 from rankgrad.cli._texts import read_documents, read_query
 from rankgrad.types import VARIANTS
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(
             f"-k {arguments.k} is more than the {len(documents)} documents given: lower it or leave it out"
         )
-    model = open_model(arguments.model, arguments.variant)
+    model = open_ranker(arguments.model, arguments.variant)
     explaining = explainable([model]) if arguments.explain else None
     found = [Found(str(number), 0.0, text) for number, text in enumerate(documents, 1)]
     found = ranker_of(model)(query, found)[: arguments.k]

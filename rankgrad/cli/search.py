@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from rankgrad._checks import InputError
 from rankgrad.cli._explain import add_explain, explainable, show_explained
 from rankgrad.cli._first_stage import by_index, by_words, encoder_of
-from rankgrad.cli._load import PYDOC, is_bundle
+from rankgrad.cli._load import PYDOC
 from rankgrad.cli._parser import Parser, add_command, positive, refuse_unused
-from rankgrad.cli._rank import open_model, ranker_of
+from rankgrad.cli._rank import open_ranker, ranker_of, variants_of
 from rankgrad.cli._show import note, show
 from rankgrad.cli._texts import read_query
-from rankgrad.types import VARIANTS, Variant
+from rankgrad.types import VARIANTS
 
 SHOWN = 10
 
@@ -58,7 +57,9 @@ def add_to(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="N",
         help="documents that the first model reorders; each further one a fifth of them (default: %(default)s)",
     )
-    parser.add_argument("--variant", choices=VARIANTS, help="which graph of a bundle (default: fp32)")
+    parser.add_argument(
+        "--variant", choices=VARIANTS, help="which graph of a bundle (default: fp32; of an index, the one that made it)"
+    )
     parser.add_argument("--encoder", type=Path, metavar="FOLDER", help="the model of --index, where it has moved")
     parser.add_argument(
         "--candidates",
@@ -82,8 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
         refuse_unused(arguments, ["--depth"], "without --model")
     index: Path | None = arguments.index
     encoder = None if index is None else encoder_of(index, arguments.encoder)
-    variants = _variants([*arguments.model, *([] if encoder is None else [encoder])], arguments.variant)
-    models = [open_model(folder, variants[folder]) for folder in arguments.model]
+    variants = variants_of([*arguments.model, *([] if encoder is None else [encoder])], arguments.variant)
+    models = [open_ranker(folder, variants[folder]) for folder in arguments.model]
     if index is None or encoder is None:
         explaining = explainable(models) if arguments.explain else None
         first = by_words(arguments.data)
@@ -108,17 +109,3 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         show(query, found[:k], name="id", as_json=arguments.json)
     return 0
-
-
-def _variants(folders: Sequence[Path], variant: Variant | None) -> dict[Path, Variant | None]:
-    """Which graph of each folder; that of ``--variant`` is of all bundles.
-
-    Raises:
-        InputError: for a variant where no folder is given.
-    """
-    if variant is None:
-        return dict.fromkeys(folders)
-    if not folders:
-        raise InputError(f"--variant {variant} is a graph of a bundle: give one with --model, or leave it out")
-    bundles = [folder for folder in folders if is_bundle(folder)]
-    return {folder: variant if folder in bundles or not bundles else None for folder in folders}

@@ -52,7 +52,7 @@ def normalise(
 
     Raises:
         InputError: for an unknown method, a mask of another shape, an infinite score (on all but ranks), or a clip of 0
-            or less.
+            or less or of another method than ``"z_score"``.
         TypeError: for scores that are not floating point or a mask that is not bool.
 
     Example:
@@ -121,6 +121,8 @@ quantile, sigmoid, got 'max'
         check_positive(temperature, "temperature")
     if clip is not None:
         check_positive(clip, "clip")
+        if method != "z_score":
+            raise InputError(f"clip={clip} cuts z-scores, not {method!r}: leave it out, or pass 'z_score'")
 
 
 def lowest_of(values: Tensor, real: Tensor, largest: Tensor) -> Tensor:

@@ -53,8 +53,8 @@ def score_fusion(
         ids, scores, mask ``[queries, documents]``, as wide as the largest union of a query.
 
     Raises:
-        InputError: for an unknown option, ``missing="lowest"`` of another combination than ``"sum"``, an infinite
-            score, or weights or rankings that cannot be used.
+        InputError: for an unknown option, ``missing="lowest"`` of another combination than ``"sum"``, a clip or a
+            ranker that the normalisation has no use for, an infinite score, or weights or rankings that cannot be used.
 
     Reference:
         Fox, Shaw: Combination of multiple searches, TREC-2, 1993.
@@ -67,7 +67,7 @@ def score_fusion(
         >>> fused.ids, fused.scores
         (tensor([[3, 7, 5, 1]]), tensor([[2.5000, 2.0000, 0.5000, 0.0000]]))
     """
-    _check(combine, normalisation, missing, temperature, clip)
+    _check(combine, normalisation, missing, temperature, clip, ranker)
     terms = partial(
         _terms,
         combine=combine,
@@ -101,7 +101,7 @@ class ScoreFusion(nn.Module):
         ranker: RankFunction | None = None,
     ) -> None:
         super().__init__()
-        _check(combine, normalisation, missing, temperature, clip)
+        _check(combine, normalisation, missing, temperature, clip, ranker)
         self.combine: Combination = combine
         self.normalisation: Normalisation = normalisation
         self.missing: Missing = missing
@@ -163,7 +163,9 @@ def _extreme(values: Tensor, held: Tensor, *, largest: bool) -> Tensor:
     return values * torch.stack(chosen, dim=1)
 
 
-def _check(combine: str, normalisation: str, missing: str, temperature: float, clip: float | None) -> None:
+def _check(
+    combine: str, normalisation: str, missing: str, temperature: float, clip: float | None, ranker: object
+) -> None:
     if combine not in get_args(Combination):
         raise InputError(f"combine: expected one of {', '.join(get_args(Combination))}, got {combine!r}")
     if missing not in get_args(Missing):
@@ -173,3 +175,5 @@ def _check(combine: str, normalisation: str, missing: str, temperature: float, c
             f'missing="lowest" belongs to combine="sum"; combine={combine!r} counts the lists that hold it'
         )
     check_normalisation(normalisation, temperature, clip)
+    if ranker is not None and normalisation not in ("rank", "quantile"):
+        raise InputError(f"ranker takes ranks, which normalisation={normalisation!r} does not look at: leave it out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -104,7 +105,7 @@ def real_items(x: Tensor, mask: Tensor | None, name: str = "scores") -> Tensor:
 
 
 def check_positive(value: float, name: str) -> None:
-    """Refuse zero, a negative number and NaN.
+    """Refuse zero, a negative number, infinity and NaN.
 
     Example:
         >>> check_positive(0.0, "temperature")
@@ -114,3 +115,5 @@ def check_positive(value: float, name: str) -> None:
     """
     if not value > 0:
         raise InputError(f"{name}: expected a number above 0, got {value}")
+    if value == math.inf:
+        raise InputError(f"{name}: expected a finite number, got {value}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from rankgrad.retrieve.bm25_weights import Method, build_postings, check_method
 from rankgrad.retrieve.postings import Postings
 from rankgrad.retrieve.weighted_terms import WeightedTerms
 from rankgrad.types import Queries, Ranking
+
+_LOWER_BOUNDS = {"bm25l": 0.5, "bm25+": 1.0}
 
 
 class BM25(nn.Module):
@@ -38,7 +41,8 @@ class BM25(nn.Module):
         documents and weights are entries ``indptr[t]:indptr[t + 1]``.
 
     Raises:
-        InputError: no documents, no document with a term, an unknown method, or parameters outside of their range.
+        InputError: no documents, no document with a term, an unknown method, parameters outside of their range, or a
+            lower bound of a method without one.
 
     Reference:
         S. Robertson, H. Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", FnTIR, 2009.
@@ -67,8 +71,10 @@ class BM25(nn.Module):
     ) -> None:
         super().__init__()
         check_texts(documents, "document", allow_blank=True)
+        if delta and method in get_args(Method) and method not in _LOWER_BOUNDS:
+            raise InputError(f"delta={delta} is the lower bound of bm25l and bm25+: leave it out with {method}")
         self.k1, self.b, self.method = k1, b, method
-        self.delta = delta if delta is not None else {"bm25l": 0.5, "bm25+": 1.0}.get(method, 0.0)
+        self.delta = delta if delta is not None else _LOWER_BOUNDS.get(method, 0.0)
         check_method(method, k1, b, delta=self.delta)
         self.analyzer = analyzer or Analyzer()
         self.documents = len(documents)

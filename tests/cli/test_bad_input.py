@@ -244,6 +244,26 @@ def test_damaged_folders(
     assert [path.name for path in tmp_path.iterdir()] == ["damaged"]
 
 
+def test_a_model_of_pictures(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "rankgrad_model.json").write_text('{"kind": "image_colbert"}')
+    refused(
+        run("rerank", "--model", "images", "a query", "a text"), "images holds an ImageColBERT, which ranks pictures"
+    )
+
+
+@pytest.mark.parametrize("error", [MemoryError("8 TiB"), RuntimeError("DefaultCPUAllocator: not enough memory: 8 TiB")])
+def test_more_than_fits_into_memory(run: Any, folders: Any, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fails(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("rankgrad.cli.rerank.open_ranker", fails)
+    refused(run(*filled((*RERANK, "a text"), folders)), "not enough memory: ask for less at once")
+    monkeypatch.setattr("rankgrad.cli.rerank.open_ranker", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(*filled((*RERANK, "a text"), folders))
+
+
 @pytest.mark.parametrize(
     ("library", "extra", "words"),
     [

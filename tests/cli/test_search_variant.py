@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from rankgrad import deploy
+from rankgrad.data import write_run
+from rankgrad.export import export_bundle
+from rankgrad.models import ColBERT
 
 QUERY = "sort the values and read a file"
 
@@ -57,6 +60,53 @@ def test_the_model_of_an_index(run: Any, folders: Any, opened: list[tuple[str, s
     assert opened == [("colbert_bundle", "int8")]
 
 
+def test_an_index_is_queried_by_the_graph_that_made_it(run: Any, folders: Any, opened: list[tuple[str, str]]) -> None:
+    words = ("--corpus", folders.beir, "--out", "index", "--exact", "--variant", "int8")
+    assert run("index", folders.colbert_bundle, *words).code == 0
+    scores = found(run, "--index", "index")
+    assert opened == [("colbert_bundle", "int8")] * 2
+    model = deploy.load(folders.colbert_bundle, variant="int8")
+    assert isinstance(model, deploy.ColBERT)
+    texts = {
+        row["_id"]: row["text"] for row in map(json.loads, (folders.beir / "corpus.jsonl").read_text().splitlines())
+    }
+    own = model.score([QUERY], model.encode_documents(list(texts.values())))[0].tolist()
+    best = dict(sorted(zip(texts, own, strict=True), key=lambda each: -each[1])[:2])
+    assert scores == pytest.approx(best, abs=5e-3)
+    del opened[:]
+    found(run, "--index", "index", "--encoder", folders.colbert)
+    found(run, "--index", "index", "--variant", "fp32")
+    assert opened == [("colbert_bundle", "fp32")]
+
+
+def test_negatives_are_scored_by_the_graph_that_is_asked_for(
+    run: Any, folders: Any, opened: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    write_run(tmp_path / "run", {f"q{place}": {f"d{number}": 1.0 for number in range(1, 6)} for place in (1, 2, 3)})
+    data = ("--data", folders.beir, "--split", "test", "--run", "run", "--variant", "int8")
+    models = ("--model", folders.colbert_bundle, "--teacher", folders.cross_encoder)
+    assert run("mine", *data, "--out", "mined", *models).code == 0
+    assert opened == [("colbert_bundle", "int8")]
+    refused = run("mine", *data, "--out", "other")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--variant int8 is a graph of a bundle: give one with --model" in refused.err
+
+
+def test_a_colbert_in_one_graph_reranks(run: Any, folders: Any, tmp_path: Path) -> None:
+    export_bundle(ColBERT.from_pretrained(folders.colbert), tmp_path / "one", one_graph=True)
+    chain = ("--data", folders.beir, "--model")
+    one, own = found(run, *chain, tmp_path / "one"), found(run, *chain, folders.colbert)
+    assert one == pytest.approx(own, abs=1e-5)
+    words = (QUERY, "a file", "a list")
+    assert run("rerank", "--model", tmp_path / "one", *words).code == 0
+    for refused in (
+        run("rerank", "--model", tmp_path / "one", *words, "--explain"),
+        run("index", tmp_path / "one", "--corpus", folders.beir, "--out", "index"),
+    ):
+        assert (refused.code, refused.out) == (2, "")
+        assert any(said in refused.err for said in ("takes the score of a ColBERT apart", "holds a ColBERTReranker"))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -76,5 +126,5 @@ def test_bad_input(run: Any, folders: Any, words: tuple[str, ...], message: str)
 
 
 def test_the_help_is_that_of_rerank(run: Any) -> None:
-    said = "which graph of a bundle (default: fp32)"
-    assert all(said in " ".join(run(command, "--help").out.split()) for command in ("search", "rerank"))
+    said = "which graph of a bundle (default: fp32"
+    assert all(said in " ".join(run(command, "--help").out.split()) for command in ("search", "rerank", "index"))

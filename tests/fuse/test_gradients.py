@@ -139,6 +139,8 @@ NAN = TWICE._replace(ids=torch.tensor([[7, 8]]), scores=torch.tensor([[2.0, torc
         (lambda: RankBiasedCentroids(persistence=1.0), "above 0 and below 1"),
         (lambda: ScoreFusion(combine="mean"), "combine: expected one of sum"),  # type: ignore[arg-type]
         (lambda: ScoreFusion(normalisation="max"), "normalisation: expected one of none"),  # type: ignore[arg-type]
+        (lambda: ScoreFusion(clip=3.0), "clip=3.0 cuts z-scores, not 'min_max'"),
+        (lambda: ScoreFusion(ranker=SOFT), "ranker takes ranks, which normalisation='min_max' does not look at"),
         (lambda: ScoreFusion(combine="max", missing="lowest"), 'belongs to combine="sum"'),
         (lambda: normalise(torch.tensor([1.0, torch.inf]), method="min_max"), "infinite"),
         (lambda: LearnedFusion(2)([GOOD]), "of 2 lists, got 1"),

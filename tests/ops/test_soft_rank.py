@@ -188,6 +188,7 @@ def test_half_precision_lists_longer_than_2048() -> None:
     ("options", "message"),
     [
         ({"temperature": 0.0}, r"temperature: expected a number above 0, got 0.0"),
+        ({"temperature": float("inf")}, r"temperature: expected a finite number, got inf"),
         ({"temperature": float("nan")}, r"temperature: expected a number above 0, got nan"),
         (
             {"temperature": 1.0, "method": "sort"},

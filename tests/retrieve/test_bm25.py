@@ -209,6 +209,7 @@ def ask(queries: object, k: int = 1) -> Callable[[], object]:
         (build(method="bm25+", delta=float("nan")), InputError, "delta=nan must not be negative, infinite or NaN"),
         (build(method="bm25l", delta=float("inf")), InputError, "delta=inf must not be"),
         (build(method="bm25l", delta=-0.5), InputError, "delta=-0.5 must not be"),
+        (build(delta=0.5), InputError, "delta=0.5 is the lower bound of bm25l and bm25\\+: leave it out with lucene"),
         (build(b=1.5), InputError, r"b=1\.5 must lie between 0"),
         (ask([""]), InputError, "query 0 .* is empty"),
         (ask([]), InputError, "no query given"),
