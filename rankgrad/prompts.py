@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rankgrad._checks import InputError
@@ -80,6 +80,8 @@ BGE_GEMMA = PromptTemplate(
     yes="Yes",
     no=None,
 )
+
+BGE_LIGHTWEIGHT = replace(BGE_GEMMA, instruction="Predict whether passage B contains an answer to query A.")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from rankgrad.export.reference import exportable
 from rankgrad.export.subject import Probe
 from rankgrad.export.token_inputs import TOKENS, as_tensors, token_example, token_probes
 from rankgrad.export.trace import Axes
-from rankgrad.models import CausalReranker, _causal_backbone
+from rankgrad.models import CausalReranker, _causal_backbone, _layer_heads
 from rankgrad.modules.pooling import pool_states
 from rankgrad.tokens import Tokens, padded_tokens
 
@@ -83,7 +83,7 @@ class _Graph(nn.Module):
         last = pool_states(states, attention_mask, method="last")
         if self.model.answers is not None:
             return _causal_backbone.answer_scores(backbone, last, self.model.answers).unsqueeze(-1)
-        return backbone.score(last)
+        return _layer_heads.capped(backbone, backbone.score(last))
 
 
 def _merge(backbone: nn.Module) -> None:

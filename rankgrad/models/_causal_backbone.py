@@ -11,6 +11,7 @@ from rankgrad._checks import InputError, require
 from rankgrad.data.collate import TextTokens
 from rankgrad.models import _folder
 from rankgrad.models._headed import Dtype, load_headed
+from rankgrad.models._layer_heads import capped
 from rankgrad.models._products import products
 
 
@@ -18,19 +19,11 @@ def load(name: str, *, classifier: bool, dtype: Dtype, trust_remote_code: bool) 
     """Load a causal language model, or a decoder with a one-label head (a new one where the folder has none).
 
     Raises:
-        InputError: when the files are missing or truncated, or the model is no decoder, or one with a head a layer.
+        InputError: when the files are missing or truncated, or the model is no decoder.
     """
     transformers = require("transformers", "text")
     config = _folder.read_json(_folder.fetch(name, _folder.CONFIG))
     kind = config.get("model_type")
-    # bge-reranker-v2.5-gemma2-lightweight; bge-reranker-v2-minicpm-layerwise.
-    if "start_layer" in config and (config.get("layer_wise") or config.get("head_type") in ("simple", "complex")):
-        architecture = next(iter(_folder.architectures(name)), kind)
-        raise InputError(
-            f"{name} is a {architecture}, with heads of its own behind its layers from {config['start_layer']} on, "
-            "which are not read: take a reranker with one head, and its first layers by layers=, or a CrossEncoder "
-            "with exits"
-        )
     # Its class may well have a causal head, on attention that looks ahead.
     if kind in require("transformers.models.auto.modeling_auto", "text").MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise InputError(f"{name} is a {kind}, no decoder: load it as a CrossEncoder")
@@ -86,7 +79,7 @@ def whole_scores(backbone: nn.Module, tokens: TextTokens, answers: tuple[int, in
         "use_cache": False,
     }
     if answers is None:
-        return backbone(**inputs).logits.squeeze(-1).float()
+        return capped(backbone, backbone(**inputs).logits.squeeze(-1).float())
     logits = backbone(**inputs, logits_to_keep=1).logits[:, -1].float()
     yes, no = answers
     return logits[:, yes] if no is None else logits[:, yes] - logits[:, no]

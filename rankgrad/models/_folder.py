@@ -132,7 +132,8 @@ def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> PreTrainedT
     """
     transformers = require("transformers", "text")
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+        with quiet():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
     except Exception as error:  # as above
         raise InputError(f"{name} has no tokenizer that loads ({_first_line(error)}): add tokenizer.json") from error
     if not tokenizer.is_fast:
@@ -296,5 +297,4 @@ def _has_pooler(transformers: Any, config: PretrainedConfig) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

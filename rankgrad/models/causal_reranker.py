@@ -13,13 +13,13 @@ from rankgrad._checks import InputError, check_texts
 from rankgrad._files import atomic_folder, check_replaceable
 from rankgrad._modes import learns
 from rankgrad.data.collate import PairFeatures, TextTokens
-from rankgrad.models import _causal_backbone, _folder, _low_rank, causal_reranker_layout
+from rankgrad.models import _causal_backbone, _folder, _layer_heads, _low_rank, causal_reranker_layout
 from rankgrad.models._batches import score_sorted, sorted_batches
 from rankgrad.models._headed import Dtype
 from rankgrad.models._saved_modules import SavedModules
 from rankgrad.models.causal_reranker_layout import KIND, CausalLayout
 from rankgrad.modules.pooling import pool_states
-from rankgrad.prompts import QWEN3, PromptTemplate, PromptTokenizer
+from rankgrad.prompts import BGE_LIGHTWEIGHT, QWEN3, PromptTemplate, PromptTokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -43,7 +43,8 @@ class CausalReranker(nn.Module):
         template: the prompt; the default is that of Qwen3-Reranker.
         max_length: tokens of a prompt; the document is cut to fit.
         query_length: tokens of a query.
-        layers: keep so many of the first layers only; None = all.
+        layers: keep so many of the first layers only; None = all. Where the folder has heads behind its layers
+            (bge-reranker-v2.5-gemma2-lightweight), the score is that of the last one kept.
         lora_rank: freeze the decoder and train updates of such a rank beside its linear layers; None = train it all.
         lora_alpha: the updates count ``lora_alpha / lora_rank``; None = twice the rank.
         lora_dropout: of the updates' input.
@@ -152,13 +153,21 @@ class CausalReranker(nn.Module):
         known = template is not None or "template" in own
         saved = causal_reranker_layout.read(source, tokenizer, max_length=max_length, with_template=not known)
         settings = saved.settings | own
+        layered = _layer_heads.has_layer_heads(source)
         if head is None:
-            head = cast(CausalHead, settings.get("head") or ("linear" if _folder.is_classifier(source) else "answer"))
+            linear = layered or _folder.is_classifier(source)
+            head = cast(CausalHead, settings.get("head") or ("linear" if linear else "answer"))
+        if layered and head == "answer":
+            raise InputError(f"head='answer': {name} scores by heads behind its layers; leave it out")
         if template is None:
-            template = PromptTemplate(**settings["template"]) if "template" in settings else QWEN3
-        backbone = _causal_backbone.load(
-            source, classifier=head == "linear", dtype=dtype, trust_remote_code=trust_remote_code
-        )
+            usual = BGE_LIGHTWEIGHT if layered else QWEN3
+            template = PromptTemplate(**settings["template"]) if "template" in settings else usual
+        if layered:
+            backbone = _layer_heads.load(source, layers=layers, dtype=dtype)
+        else:
+            backbone = _causal_backbone.load(
+                source, classifier=head == "linear", dtype=dtype, trust_remote_code=trust_remote_code
+            )
         model = cls(
             backbone,
             tokenizer,
@@ -243,7 +252,7 @@ class CausalReranker(nn.Module):
         if self.answers is not None:
             return _causal_backbone.answer_scores(self.backbone, last, self.answers)
         score = cast(nn.Linear, self.backbone.score)
-        return score(last.to(score.weight.dtype)).squeeze(-1).float()
+        return _layer_heads.capped(self.backbone, score(last.to(score.weight.dtype)).squeeze(-1).float())
 
     def forward(self, features: PairFeatures) -> Tensor:
         """Score the lists of a batch."""

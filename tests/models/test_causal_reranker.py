@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import warnings
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -207,24 +204,6 @@ def test_the_first_layers_alone_give_their_own_scores(tiny_decoder_folder: Path,
     torch.testing.assert_close(again.score(QUERIES, DOCUMENTS), model.score(QUERIES, DOCUMENTS))
     with pytest.raises(InputError, match="layers=9: the model has 3"):
         CausalReranker.from_pretrained(tiny_decoder_folder, layers=9)
-
-
-@pytest.mark.parametrize(
-    ("kind", "told"),
-    [
-        ("CostWiseGemmaForCausalLM", {"model_type": "cost_wise_gemma", "layer_wise": True, "layer_sep": 1}),
-        ("LayerWiseMiniCPMForCausalLM", {"model_type": "minicpm", "head_multi": True, "head_type": "simple"}),
-    ],
-)
-@pytest.mark.parametrize("trust", [False, True])
-def test_heads_behind_layers_are_refused_by_name(
-    tiny_decoder_folder: Path, tmp_path: Path, kind: str, told: dict[str, Any], trust: bool
-) -> None:
-    folder = Path(shutil.copytree(tiny_decoder_folder, tmp_path / "theirs"))
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | told | {"architectures": [kind], "start_layer": 8}))
-    with pytest.raises(InputError, match=f"is a {kind}, with heads of its own behind its layers from 8 on"):
-        CausalReranker.from_pretrained(folder, trust_remote_code=trust)
 
 
 def test_what_cannot_be_is_said(tiny_decoder_folder: Path, tiny_encoder_folder: Path, tmp_path: Path) -> None:
