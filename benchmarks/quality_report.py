@@ -45,11 +45,10 @@ def rows_of(case: str, measured: Sequence[Measured], *, threads: int) -> list[Ro
     settings: dict[tuple[str, str, str], list[Measured]] = {}
     for each in measured:
         for part in each.result["tests"]:
-            settings.setdefault((each.run.data, part, _budget(each)), []).append(each)
+            settings.setdefault((each.run.data, part, _budget(each, threads)), []).append(each)
     for (data, part, budget), members in settings.items():
         baseline = torch.tensor(members[0].result["tests"][part][BASELINE])
-        plural = "s" if threads > 1 else ""
-        setting = f"{data} {part}, {len(baseline)} queries, {budget}, {threads} thread{plural}"
+        setting = f"{data} {part}, {len(baseline)} queries, {budget}"
         systems = _systems(members, part)
         for system in systems:
             found += _quality(case, setting, system, baseline)
@@ -123,8 +122,9 @@ def _quality(case: str, setting: str, system: System, baseline: Tensor) -> list[
         "documents a query put in order": [float(each["depth"]) for each in results],
         "weight of BM25's score, chosen on validation": [each["weight"] for each in results],
         "training, steps": [float(each["training"]["steps"]) for each in results],
-        "training, seconds": [each["training"]["seconds"] for each in results],
     }
+    if system.members[0].run.budget == "seconds":
+        told["training, seconds"] = [each["training"]["seconds"] for each in results]
     return found + [row(case, system.name, setting, name, "", spread(some), seeds) for name, some in told.items()]
 
 
@@ -150,6 +150,9 @@ def _less(
     ]
 
 
-def _budget(each: Measured) -> str:
-    seconds = each.job["seconds"]
-    return f"{each.job['steps']} steps" if seconds is None else f"{seconds:g} s of training"
+def _budget(each: Measured, threads: int) -> str:
+    """Of steps whatever runs beside them, so neither threads nor seconds are told."""
+    seconds, plural = each.job["seconds"], "s" if threads > 1 else ""
+    if seconds is None:
+        return f"{each.job['steps']} steps"
+    return f"{seconds:g} s of training, {threads} thread{plural}"

@@ -138,7 +138,7 @@ def test_rows_hold_each_setting_and_can_be_drawn(tmp_path: Path) -> None:
     found = [measured(LATE, seed, 0.6 + seed / 10) for seed in range(2)] + [measured(PEER, 0, 0.55)]
     rows = rows_of("quality", [*found, measured(LATE, 0, 0.6, "seconds")], threads=2)
     named = {(row.setting, row.provider, row.metric): row for row in rows}
-    setting = "scifact test, 3 queries, 46 steps, 2 threads"
+    setting = "scifact test, 3 queries, 46 steps"
     ours = named[setting, LATE.name, f"{PURE}, {INTERVAL}"]
     assert (ours.p50, ours.rounds, ours.unit) == (pytest.approx(0.65), 2, "nDCG")
     assert named[setting, LATE.name, f"{PURE} less {PEER.name}, {INTERVAL}"].p50 == pytest.approx(0.1)
