@@ -128,4 +128,4 @@ _HEADS: tuple[Head, ...] = (
     "residual",
     "none",
 )
-HEADS = tuple(replace(AS_TRAINED, name=f"rankgrad ColBERT, {head}", head=head) for head in _HEADS)
+HEADS = tuple(replace(AS_TRAINED, name=f"rankgrad ColBERT, {head}", head=head, negatives=1) for head in _HEADS)
