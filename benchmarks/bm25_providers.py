@@ -57,7 +57,7 @@ def peer(backend: str) -> Callable[[Sequence[str], int, int], Engine]:
 
         def search(queries: Any) -> tuple[np.ndarray, np.ndarray]:
             # It takes 0 as "in this process", which a single thread is.
-            found = model.retrieve(queries, k=k, n_threads=threads if threads > 1 else 0, show_progress=False)
+            found: Any = model.retrieve(queries, k=k, n_threads=threads if threads > 1 else 0, show_progress=False)
             return found.documents, found.scores
 
         def from_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -123,7 +123,7 @@ def _states(encoder: ColBERT, tokens: Tokens) -> PackedTokens:
         ),
         batch_size=32,
         dim=width,
-        device=encoder.device,
+        model=encoder,
         progress=False,
     )
     return PackedTokens(found.embeddings.half(), found.cu_seqlens)

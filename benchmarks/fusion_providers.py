@@ -85,7 +85,7 @@ def ranx_installed() -> bool:
 
 def ranx_runs(rankings: list[Ranking], *, first: int = 0) -> list[Any]:
     """The lists as ranx holds them, from a query on."""
-    import ranx
+    import ranx  # pyright: ignore[reportMissingImports]
 
     return [
         ranx.Run(
@@ -102,6 +102,6 @@ def ranx_runs(rankings: list[Ranking], *, first: int = 0) -> list[Any]:
 
 def ranx_call(method: Method, runs: list[Any]) -> Callable[[], Any]:
     """A call that fuses."""
-    import ranx
+    import ranx  # pyright: ignore[reportMissingImports]
 
     return lambda: ranx.fuse(runs, norm=method.norm, method=method.ranx, params=method.parameters)

@@ -50,7 +50,7 @@ def sentence_transformers(folder: Path, *, backend: Any) -> Scores:
     import torch
     from sentence_transformers import CrossEncoder
 
-    options = {"model_kwargs": {"file_name": GRAPHS["fp32"]}} if backend == "onnx" else {}
+    options: dict[str, Any] = {"model_kwargs": {"file_name": GRAPHS["fp32"]}} if backend == "onnx" else {}
     model = CrossEncoder(str(folder), device="cpu", backend=backend, **options)
     identity = torch.nn.Identity()
     return lambda query, documents: np.asarray(
@@ -60,7 +60,7 @@ def sentence_transformers(folder: Path, *, backend: Any) -> Scores:
 
 def flashrank(cache: Path) -> Scores:
     """Its probabilities, turned back into logits and into the order of the documents."""
-    from flashrank import Ranker, RerankRequest
+    from flashrank import Ranker, RerankRequest  # pyright: ignore[reportMissingImports]
 
     model = Ranker(model_name=FLASHRANK_NAME, cache_dir=str(cache), log_level="WARNING")
 
@@ -78,7 +78,7 @@ def flashrank(cache: Path) -> Scores:
 def rerankers(folder: Path) -> Scores:
     """Its transformers backend."""
     import torch
-    from rerankers import Reranker
+    from rerankers import Reranker  # pyright: ignore[reportMissingImports]
 
     options = {"device": "cpu", "dtype": torch.float32}
     model: Any = Reranker(str(folder), model_type="cross-encoder", verbose=0, **options)
@@ -95,8 +95,8 @@ def rerankers(folder: Path) -> Scores:
 
 def fastembed(bundle: Path, threads: int) -> Scores:
     """Its cross-encoder, with the bundle as a custom model."""
-    from fastembed.common.model_description import ModelSource
-    from fastembed.rerank.cross_encoder import TextCrossEncoder
+    from fastembed.common.model_description import ModelSource  # pyright: ignore[reportMissingImports]
+    from fastembed.rerank.cross_encoder import TextCrossEncoder  # pyright: ignore[reportMissingImports]
 
     name = "rankgrad/bundle"
     if name not in {model["model"] for model in TextCrossEncoder.list_supported_models()}:

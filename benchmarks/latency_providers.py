@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -14,6 +15,7 @@ from benchmarks.latency_peers import peers
 from rankgrad import deploy
 from rankgrad.export import compile_ranker, export_package, load_package
 from rankgrad.models import CrossEncoder
+from rankgrad.types import Variant
 
 Scores: TypeAlias = Callable[[str, list[str]], np.ndarray]
 
@@ -38,11 +40,12 @@ def providers(folder: Path, threads: int, *, optimum: str | None, quick: bool) -
     model = CrossEncoder.from_pretrained(folder / "model")
     yield Provider("rankgrad torch", True, lambda: _torch(model))
     yield from _compiled(model, folder, quick=quick)
-    for variant, exact in (("fp32", True), ("int8", False)):
+    variants: tuple[tuple[Variant, bool], ...] = (("fp32", True), ("int8", False))
+    for variant, exact in variants:
         yield Provider(
             f"rankgrad ONNX {variant}",
             exact,
-            lambda variant=variant: _pairs(deploy.load(folder / "bundle", variant=variant, threads=threads)),
+            partial(_deployed, folder / "bundle", variant, threads),
         )
     for peer in peers(folder, threads, optimum=optimum):
         yield Provider(*peer)
@@ -61,6 +64,10 @@ def _compiled(model: CrossEncoder, folder: Path, *, quick: bool) -> Iterator[Pro
 def _packaged(model: CrossEncoder, folder: Path) -> Scores:
     export_package(model, folder, tolerance=1e-4)
     return _pairs(load_package(folder))
+
+
+def _deployed(bundle: Path, variant: Variant, threads: int) -> Scores:
+    return _pairs(deploy.load(bundle, variant=variant, threads=threads))
 
 
 def _torch(model: CrossEncoder) -> Scores:

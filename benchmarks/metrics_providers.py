@@ -125,7 +125,7 @@ def _torchmetrics(scores: torch.Tensor, grades: torch.Tensor) -> Call:
 
 
 def _ranx(run: dict[str, Any], qrels: dict[str, Any]) -> Call:
-    import ranx
+    import ranx  # pyright: ignore[reportMissingImports]
 
     few = list(qrels)[:_FEW]
     _ranx_means(ranx.Qrels({query: qrels[query] for query in few}), ranx.Run({query: run[query] for query in few}))
@@ -134,7 +134,7 @@ def _ranx(run: dict[str, Any], qrels: dict[str, Any]) -> Call:
 
 
 def _ranx_files(run: Path, qrels: Path) -> Call:
-    import ranx
+    import ranx  # pyright: ignore[reportMissingImports]
 
     few = {str(query): {"a": 1, "b": 2} for query in range(_FEW)}
     _ranx_means(ranx.Qrels(few), ranx.Run({query: {"a": 1.0, "b": 2.0} for query in few}))
@@ -142,14 +142,14 @@ def _ranx_files(run: Path, qrels: Path) -> Call:
 
 
 def _ranx_means(qrels: Any, run: Any) -> Means:
-    import ranx
+    import ranx  # pyright: ignore[reportMissingImports]
 
     found = ranx.evaluate(qrels, run, ["ndcg@10", "map", "mrr", "recall@10"])
     return [float(found[name]) for name in ("ndcg@10", "map", "mrr", "recall@10")]
 
 
 def _pytrec_eval(run: dict[str, Any], qrels: dict[str, Any]) -> Call:
-    import pytrec_eval
+    import pytrec_eval  # pyright: ignore[reportMissingImports]
 
     evaluator = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10", "map", "recip_rank", "recall.10"})
 
@@ -161,7 +161,7 @@ def _pytrec_eval(run: dict[str, Any], qrels: dict[str, Any]) -> Call:
 
 
 def _pytrec_eval_files(run: Path, qrels: Path) -> Means:
-    import pytrec_eval
+    import pytrec_eval  # pyright: ignore[reportMissingImports]
 
     with qrels.open() as file:
         judged = pytrec_eval.parse_qrel(file)
@@ -170,7 +170,7 @@ def _pytrec_eval_files(run: Path, qrels: Path) -> Means:
 
 
 def _ir_measures(run: Any, qrels: Any) -> Call:
-    import ir_measures
+    import ir_measures  # pyright: ignore[reportMissingImports]
 
     measures = [ir_measures.nDCG @ 10, ir_measures.AP, ir_measures.RR, ir_measures.R @ 10]
 
@@ -182,6 +182,6 @@ def _ir_measures(run: Any, qrels: Any) -> Call:
 
 
 def _ir_measures_files(run: Path, qrels: Path) -> Call:
-    import ir_measures
+    import ir_measures  # pyright: ignore[reportMissingImports]
 
     return lambda: _ir_measures(ir_measures.read_trec_run(str(run)), ir_measures.read_trec_qrels(str(qrels)))()

@@ -172,7 +172,8 @@ def _memory(setting: _Setting, provider: Provider, x: Tensor) -> Row:
 
 
 def _beside_targets(setting: _Setting, rows: list[Row]) -> None:
-    for metric, target in TARGETS.get((setting.case, setting.method.name, *setting.shape), {}).items():
+    key = (setting.case, setting.method.name, setting.shape.batch, setting.shape.items)
+    for metric, target in TARGETS.get(key, {}).items():
         for each in rows:
             if each.provider == OURS and each.metric == metric:
                 verdict = "met" if each.p50 <= target else "not met"

@@ -62,7 +62,9 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
         export_bundle(ranker, bundle, feature_names=NAMES)
-        scores = np.stack(deploy.load(bundle).score(list(features.numpy())))
+        exported = deploy.load(bundle)
+        assert isinstance(exported, deploy.FeatureRanker)
+        scores = np.stack([*exported.score(list(features.numpy()))])
         importance = permutation_importance(ranker, held_out, names=NAMES, repeats=3)
         plot_importance(importance, plot or Path(folder) / "importance.png")
 

@@ -29,7 +29,9 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
         export_bundle(model, bundle, variants=())
-        results = deploy.load(bundle).rerank(QUERY, DOCUMENTS)
+        reranker = deploy.load(bundle)
+        assert isinstance(reranker, deploy.CrossEncoder)
+        results = reranker.rerank(QUERY, DOCUMENTS)
 
     for result in results:
         print(f"{result.score:8.4f}  {result.document}")

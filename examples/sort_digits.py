@@ -13,8 +13,9 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from rankgrad.ops import soft_permutation
+from rankgrad.ops.soft_methods import PermutationMethod
 
-METHODS = ("softsort", "neuralsort", "sinkhorn", "network")
+METHODS: tuple[PermutationMethod, ...] = ("softsort", "neuralsort", "sinkhorn", "network")
 LENGTHS = (3, 5, 7, 9, 15)
 TRAINED_ON = 5
 
@@ -38,7 +39,7 @@ def lists(images: Tensor, digits: Tensor, count: int, length: int, generator: to
     return images[chosen], numbers.argsort(dim=-1, descending=True)
 
 
-def train(method: str, images: Tensor, digits: Tensor, steps: int) -> Scorer:
+def train(method: PermutationMethod, images: Tensor, digits: Tensor, steps: int) -> Scorer:
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     model = Scorer()
