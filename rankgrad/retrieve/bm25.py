@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -71,11 +70,11 @@ class BM25(nn.Module):
     ) -> None:
         super().__init__()
         check_texts(documents, "document", allow_blank=True)
-        if delta and method in get_args(Method) and method not in _LOWER_BOUNDS:
-            raise InputError(f"delta={delta} is the lower bound of bm25l and bm25+: leave it out with {method}")
         self.k1, self.b, self.method = k1, b, method
         self.delta = delta if delta is not None else _LOWER_BOUNDS.get(method, 0.0)
         check_method(method, k1, b, delta=self.delta)
+        if delta and method not in _LOWER_BOUNDS:
+            raise InputError(f"delta={delta} is the lower bound of bm25l and bm25+: leave it out with {method}")
         self.analyzer = analyzer or Analyzer()
         self.documents = len(documents)
         terms = self.analyzer.collect(documents)
