@@ -96,7 +96,24 @@ def test_a_peer_of_another_interpreter_answers_over_a_pipe(tmp_path: Path) -> No
     with pytest.raises(WorkerError, match="ended with exit code 3"):
         Elsewhere(_python(tmp_path / "ends", "raise SystemExit(3)\n"), tmp_path, "model.onnx", 1)("a", ["b"])
     with pytest.raises(WorkerError, match="nowhere does not start: No such file"):
-        Elsewhere(str(tmp_path / "nowhere"), tmp_path, "model.onnx", 1)
+        Elsewhere(str(tmp_path / "nowhere"), tmp_path, "model.onnx", 1)("a", ["b"])
+
+
+def test_another_process_is_there_for_its_own_turns_alone(tmp_path: Path) -> None:
+    body = "import json, sys\nfor line in sys.stdin:\n    print('scores [3.0, 2.0]', flush=True)\n"
+    there = Elsewhere(_python(tmp_path / "fixed", body), tmp_path, "model.onnx", 1)
+    seen: list[bool] = []
+
+    def ours(query: str, documents: list[str]) -> np.ndarray:
+        seen.append(there.process is None)
+        return np.array([3.0, 2.0])
+
+    called = {Provider("rankgrad torch", True, lambda: ours): ours, Provider("peer", True, lambda: there): there}
+    rows = measured("a setting", called, ("a query", ["one", "two"]), lowest_tau=0.8, rounds=2)
+    assert [row.provider for row in rows if row.metric == latency.MILLISECONDS] == ["rankgrad torch", "peer"]
+    assert len(seen) > 2
+    assert all(seen)
+    assert there.process is None
 
 
 @pytest.mark.parametrize("word", ["/bin/python", "torch=/bin/python", "fast-plaid="])
