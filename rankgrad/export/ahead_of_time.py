@@ -23,7 +23,7 @@ from rankgrad.export.package_kinds import (
     checked_kind,
     described,
     device_and_dtype,
-    forward_of,
+    itself,
     opened_package,
     probes,
     runner,
@@ -133,7 +133,7 @@ def _difference(model: Packaged, package: Package, compiled: TokenGraph | Featur
     Raises:
         ParityError: naming the first shape that disagrees.
     """
-    eager = runner(forward_of(model), package)
+    eager = runner(itself(model), package)
     largest = 0.0
     for shape, rows in probes(model):
         difference = relative_difference(eager(rows), compiled(rows))

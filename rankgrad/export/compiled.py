@@ -12,7 +12,7 @@ from torch import Tensor
 from rankgrad import deploy
 from rankgrad.export.files import longest
 from rankgrad.export.onnx import Ranker
-from rankgrad.export.token_graph import TokenGraph, as_ranker, kind_of, weights_of
+from rankgrad.export.token_graph import TokenGraph, as_ranker, is_listwise, kind_of, padded_forward, weights_of
 from rankgrad.models import ColBERT
 
 Backend: TypeAlias = str | Callable[..., Any]
@@ -29,7 +29,7 @@ def compile_ranker(
 ) -> deploy.CrossEncoder | deploy.ColBERT:
     """Compile a ranker's graph of tokens; it scores with what ``torch.compile`` makes of it, on the model's device.
 
-    The whole of ``forward_tokens`` is one graph, or compiling fails. Without buckets rows keep their lengths, and there
+    All from tokens to the output is one graph, or compiling fails. Without buckets rows keep their lengths, and there
     are two graphs in all: one for any number of rows, one for a single row. With buckets rows are filled up to the next
     one, and each has two graphs of its own, with the length fixed: for ``mode="reduce-overhead"``, which records each
     shape as a CUDA graph, and for compilers that want to know the length.
@@ -66,15 +66,17 @@ def compile_ranker(
         buckets=buckets,
     )
     dim = model.dim if isinstance(model, ColBERT) else 1
-    return as_ranker(graph, model.tokenizer, dim=dim, query_weights=weights_of(model))
+    return as_ranker(graph, model.tokenizer, dim=dim, query_weights=weights_of(model), listwise=is_listwise(model))
 
 
 class _Compiled:
-    """``forward_tokens``, compiled once for each bucket, and once for all lengths that are in none."""
+    """A model's graph, compiled once for each bucket, and once for all lengths that are in none."""
 
     def __init__(self, model: Ranker, buckets: Sequence[int], *, backend: Backend, mode: Mode | None) -> None:
+        forward = padded_forward(model)
+
         def compiled() -> Callable[..., Tensor]:
-            return torch.compile(_own_code(model.forward_tokens), fullgraph=True, backend=backend, mode=mode)
+            return torch.compile(_own_code(forward), fullgraph=True, backend=backend, mode=mode)
 
         self.any_length = compiled()
         self.of_length = {length: compiled() for length in buckets}
@@ -86,7 +88,9 @@ class _Compiled:
             # Told beforehand, torch makes a free axis free at once, not after a graph for the first size it meets.
             _mark(tensor, 0, free=rows > 1)
             _mark(tensor, 1, free=not fixed)
-        return (self.of_length[length] if fixed else self.any_length)(*inputs)
+        # How long merged documents are is a number that comes out of a tensor, in the middle of the graph.
+        with torch._dynamo.config.patch(capture_scalar_outputs=True):
+            return (self.of_length[length] if fixed else self.any_length)(*inputs)
 
 
 def _mark(tensor: Tensor, axis: int, *, free: bool) -> None:

@@ -18,9 +18,10 @@ from rankgrad.deploy.feature_ranker import PaddedRows
 from rankgrad.export.feature_probe import SHAPES, random_rows
 from rankgrad.export.files import longest, tokenizer_settings
 from rankgrad.export.package_files import MARKER, WEIGHTS, Package, machine, read_tokenizer
+from rankgrad.export.pair_graph import packed_logits
 from rankgrad.export.probe import Shape, random_tokens, shapes
 from rankgrad.export.reference import Ranker, exportable
-from rankgrad.export.token_graph import INPUTS, TokenGraph, as_ranker, kind_of, weights_of
+from rankgrad.export.token_graph import INPUTS, TokenGraph, as_ranker, is_listwise, kind_of, padded_forward, weights_of
 from rankgrad.models import ColBERT, CrossEncoder, DenseEncoder, FeatureRanker, SparseEncoder
 from rankgrad.models._batches import on_device
 from rankgrad.tokens import PairTokenizer
@@ -84,7 +85,15 @@ def forward_of(model: Packaged) -> Callable[..., Tensor]:
         return model.forward_lists
     if isinstance(model, DenseEncoder | SparseEncoder):
         return lambda ids, mask: model.encode(TextTokens(ids, mask, torch.zeros_like(ids), mask.bool()))
-    return model.forward_tokens
+    return padded_forward(model)
+
+
+def itself(model: Packaged) -> Callable[..., Tensor]:
+    """The function as the model itself computes it, which a package is compared with."""
+    if not (isinstance(model, CrossEncoder) and model.options.packed_only):
+        return forward_of(model)
+    depth = model.encoder.depth
+    return lambda ids, mask, segments: packed_logits(model, TextTokens(ids, mask, segments, mask.bool()), depth)
 
 
 def traced_with(model: Packaged) -> tuple[Tensor, ...]:
@@ -117,6 +126,8 @@ def described(model: Packaged, folder: Path) -> Package:
         return Package(kind, there, tokenizer={}, dim=1, longest=0, pad_id=0, files=files, options=options)
     if isinstance(model, DenseEncoder):
         options = {"similarity": model.similarity, "normalize": model.normalize, "scale": model.scale}
+    if is_listwise(model):
+        options = {"listwise": True}
     if isinstance(model, SparseEncoder):
         options = {f"{side}_top_k": k for side, k in model.top_k.items()}
     width = model.width if isinstance(model, SparseEncoder) else 1 if isinstance(model, CrossEncoder) else model.dim
@@ -156,7 +167,7 @@ def opened_package(folder: Path, package: Package, load: Callable[[], TokenGraph
         tokenizer = read_tokenizer(folder, package)
         weights = np.load(folder / WEIGHTS) if WEIGHTS in package.files else None
         if isinstance(tokenizer, PairTokenizer) or package.kind == "colbert":
-            return as_ranker(cast(TokenGraph, load()), tokenizer, dim=package.dim, query_weights=weights)
+            return as_ranker(cast(TokenGraph, load()), tokenizer, dim=package.dim, query_weights=weights, **options)
         if package.kind == "dense_encoder":
             return deploy.DenseEncoder(_graph(load()), tokenizer, dim=package.dim, **options)
         return deploy.SparseEncoder(_graph(load()), tokenizer, width=package.dim, query_weights=weights, **options)
@@ -175,8 +186,9 @@ class Traced(nn.Module):
 
     def __init__(self, model: Packaged) -> None:
         super().__init__()
-        self.model = model
+        self.run = forward_of(model)
+        self.model = getattr(self.run, "__self__", model)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Run it."""
-        return forward_of(self.model)(*inputs)
+        return self.run(*inputs)

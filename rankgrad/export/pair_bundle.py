@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from rankgrad.export.exit_bundle import ExitSubject
-from rankgrad.export.pair_graph import PairGraph
+from rankgrad.export.pair_graph import PairGraph, packed_logits
 from rankgrad.export.reference import exportable
 from rankgrad.export.subject import Probe
 from rankgrad.export.token_inputs import TOKENS, as_tensors, pair_example, token_probes
 from rankgrad.export.trace import Axes
 from rankgrad.models import CrossEncoder
-from rankgrad.models._pair_forward import layer_scores
 from rankgrad.tokens import Tokens
 
 
@@ -57,8 +56,7 @@ class PairSubject:
     @torch.inference_mode()
     def expected(self, rows: Tokens) -> np.ndarray:
         """The logits of the rows, packed."""
-        lists = torch.zeros(len(rows.input_ids), dtype=torch.int64) if self.model.listwise else None
-        return layer_scores(self.model, as_tensors(rows), (self.layer,), lists)[0].unsqueeze(-1).numpy()
+        return packed_logits(self.model, as_tensors(rows), self.layer).numpy()
 
     @torch.inference_mode()
     def scores(self, query: str, documents: Sequence[str]) -> np.ndarray:

@@ -7,12 +7,13 @@ from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from rankgrad import deploy
 from rankgrad._checks import InputError
 from rankgrad.data.collate import TextTokens
+from rankgrad.export.pair_graph import PairGraph
 from rankgrad.models import ColBERT, CrossEncoder
 from rankgrad.models._batches import on_device
 from rankgrad.tokens import LateInteractionTokenizer, PairTokenizer, Tokens
@@ -35,7 +36,7 @@ class TokenGraph:
     """Run a function of padded tokens as :class:`rankgrad.deploy.Graph` runs an ONNX file.
 
     Args:
-        run: ``forward_tokens`` of a model, or what was made of it.
+        run: what :func:`padded_forward` gives, or what was made of it.
         kind: of the model, one of ``INPUTS``.
         device: where the inputs go.
         pad_id: fills rows up to a bucket.
@@ -140,15 +141,22 @@ def kind_of(model: CrossEncoder | ColBERT) -> str:
     if model.training:
         raise InputError("model: it is in training mode, and dropout would be compiled in; call model.eval() first")
     if isinstance(model, CrossEncoder):
-        if model.options.packed_only:
-            raise InputError(
-                "model: a listwise or compressing cross-encoder reads packed batches, which are not compiled; "
-                "rankgrad.export.export_bundle makes an ONNX graph of it"
-            )
         return "cross_encoder"
     if model.pruner is not None:
         raise InputError("model: its graph would keep all tokens, and this model prunes some; set model.pruner = None")
     return "colbert"
+
+
+def padded_forward(model: CrossEncoder | ColBERT) -> Callable[..., Tensor]:
+    """A method of a module that reads padded rows: what is compiled. Weights are the model's own."""
+    if isinstance(model, CrossEncoder) and model.options.packed_only:
+        return PairGraph(model, model.encoder.depth).forward
+    return model.forward_tokens
+
+
+def is_listwise(model: nn.Module) -> bool:
+    """Whether the candidates of a query must be scored in one run."""
+    return isinstance(model, CrossEncoder) and model.listwise
 
 
 def as_ranker(
@@ -157,11 +165,12 @@ def as_ranker(
     *,
     dim: int,
     query_weights: np.ndarray | None = None,
+    listwise: bool = False,
 ) -> deploy.CrossEncoder | deploy.ColBERT:
     """Texts in, scores out, by the same code as an exported bundle."""
     runner = cast(deploy.Graph, graph)
     if isinstance(tokenizer, PairTokenizer):
-        return deploy.CrossEncoder(runner, tokenizer)
+        return deploy.CrossEncoder(runner, tokenizer, listwise=listwise)
     return deploy.ColBERT(runner, tokenizer, dim=dim, query_weights=query_weights)
 
 

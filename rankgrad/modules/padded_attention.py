@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -108,20 +106,14 @@ def attend_padded(
     return (weights[..., :width] @ value + weights[..., width:] @ values).transpose(1, 2)
 
 
-@contextmanager
-def padded_attention(backbone: nn.Module) -> Iterator[None]:
-    """Have an encoder attend by :func:`attend_padded` inside the block, as what travels as ``packed`` says.
+def attend_by_padded(backbone: nn.Module) -> None:
+    """Have an encoder attend by :func:`attend_padded` from now on, as what travels as ``packed`` says.
 
-    It changes the encoder for all who use it: for a copy that is being traced.
+    It changes the encoder for all who use it: for a copy.
     """
     _register()
     model: Any = backbone
-    before = model.config._attn_implementation
     model.set_attn_implementation(NAME)
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
 
 
 @cache

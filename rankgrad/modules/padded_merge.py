@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple, cast
 
 import torch
@@ -69,26 +68,45 @@ def merge_rows(hidden: Tensor, weights: Tensor, mergeable: Tensor, real: Tensor,
 
 
 class PaddedMerging:
-    """Token merging inside one pass over padded rows; see :class:`rankgrad.modules.encoder_layers.Merging`."""
+    """Token merging inside passes over padded rows, one after the other; between two of them nothing is kept.
 
-    def __init__(self, padded: PaddedAttention, *, layer: int, ratio: int) -> None:
-        self.padded, self.layer, self.ratio = padded, layer, ratio
-        self.watched = replace(padded, watch=True)
-        self.shorter = padded
+    See :class:`rankgrad.modules.encoder_layers.Merging`.
+    """
+
+    def __init__(self, *, layer: int, ratio: int) -> None:
+        self.layer, self.ratio = layer, ratio
+        self.padded: PaddedAttention | None = None
+        self.watched: PaddedAttention | None = None
+        self.shorter: PaddedAttention | None = None
         self.kept: Tensor | None = None
+
+    def begin(self, padded: PaddedAttention) -> None:
+        """Start a pass.
+
+        Args:
+            padded: what the layers before are given.
+        """
+        self.padded = self.shorter = padded
+        # A compiler that reads along does not know dataclasses.replace.
+        self.watched = PaddedAttention(
+            padded.document_side, padded.words, padded.real, padded.bias, padded.listwise, watch=True
+        )
+
+    def end(self, number: int) -> PaddedAttention:
+        """End a pass of ``number`` layers: what describes the tokens that came out of it."""
+        found = self.padded if number <= self.layer else self.shorter
+        self.padded = self.watched = self.shorter = self.kept = None
+        return cast(PaddedAttention, found)
 
     def wrap(self, number: int, layer: nn.Module) -> nn.Module:
         """The layer that stands at ``number``, counted from 0."""
         return layer if number < self.layer - 1 else MergingLayer(layer, self, number)
 
-    def at(self, number: int) -> PaddedAttention:
-        """What describes the tokens behind ``number`` layers."""
-        return self.padded if number <= self.layer else self.shorter
-
     def merge(self, hidden: Tensor) -> Tensor:
         """Merge the tokens in front of layer ``layer``."""
-        received, padded = self.watched.received, self.padded
-        if received is None:
+        padded = self.padded
+        received = None if self.watched is None else self.watched.received
+        if padded is None or received is None:
             raise InputError("this encoder's attention was not seen: leave out compress_layer")
         mergeable = padded.document_side & padded.words
         merged = merge_rows(hidden, received, mergeable, padded.real, ratio=self.ratio)
@@ -107,7 +125,8 @@ class PaddedMerging:
 
 def _width(lengths: Tensor, before: int) -> int:
     """The longest length; a tracer, which does not know it, must be told its bounds."""
-    width = cast(int, lengths.max().item())
-    torch._check(width >= 1)
+    # A compiler takes a width of 1 for another program; no pair is shorter than its two special tokens.
+    width = cast(int, lengths.max().clamp(min=2).item())
+    torch._check(width >= 2)
     torch._check(width <= before)
     return width

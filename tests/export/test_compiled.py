@@ -25,6 +25,8 @@ from rankgrad.export.package_files import machine
 from rankgrad.export.probe import Shape, random_tokens
 from rankgrad.export.token_graph import TokenGraph, kind_of
 
+from .conftest import shaken
+
 QUERIES = ["sort a list"] * 3
 DOCUMENTS = ["return the number of items in a list", "open a file", "sort the values of a dictionary by key again"]
 LENGTHS = (8, 9, 31, 32, 33, 100, 128, 200, 383, 512)
@@ -58,6 +60,33 @@ def test_any_length_and_any_number_of_rows_are_two_graphs(tiny_ranker: Rankers) 
             found = compiled.graph(tokens)
             np.testing.assert_allclose(found, expected(tokens), atol=1e-5)
     assert counting.graphs == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"listwise": True}, {"compress_layer": 1, "compress_ratio": 3}, {"listwise": True, "compress_layer": 1}],
+    ids=["listwise", "compressing", "both"],
+)
+def test_candidates_that_see_each_other_and_shorter_documents(
+    tiny_encoder_folder: Path, options: dict[str, Any]
+) -> None:
+    from rankgrad.models import CrossEncoder
+
+    model, counting = shaken(CrossEncoder.from_pretrained(tiny_encoder_folder, max_length=96, **options)), Counting()
+    compiled = compile_ranker(model, backend=counting)
+    for count in (3, 1, 2):
+        for words in (1, 5, 20):
+            documents = [f"{text} {'list ' * words}" for text in DOCUMENTS[:count]]
+            with torch.inference_mode():
+                expected = model.score(QUERIES[:count], documents).numpy()
+            np.testing.assert_allclose(compiled.score(QUERIES[:count], documents), expected, atol=1e-5)
+    assert counting.graphs == 2
+    # The weights are the model's own.
+    for parameter in model.parameters():
+        parameter.data.mul_(1.1)
+    with torch.inference_mode():
+        expected = model.score(QUERIES, DOCUMENTS).numpy()
+    np.testing.assert_allclose(compiled.score(QUERIES, DOCUMENTS), expected, atol=1e-5)
 
 
 def test_each_bucket_is_two_graphs_and_warming_up_makes_them(tiny_ranker: Rankers) -> None:
@@ -116,8 +145,6 @@ def test_what_cannot_be_compiled(tiny_ranker: Rankers, tiny_encoder_folder: Path
         compile_ranker(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="training mode"):
         compile_ranker(CrossEncoder.from_pretrained(tiny_encoder_folder).train())
-    with pytest.raises(InputError, match="listwise"):
-        compile_ranker(CrossEncoder.from_pretrained(tiny_encoder_folder, listwise=True))
     with pytest.raises(InputError, match="prunes"):
         compile_ranker(ColBERT.from_pretrained(tiny_encoder_folder, keep_share=0.5))
 

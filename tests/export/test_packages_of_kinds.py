@@ -61,6 +61,16 @@ def check_sparse(model: Any, package: Any) -> None:
         np.testing.assert_allclose(ours.values, theirs.values.numpy(), atol=1e-5)
 
 
+def check_listwise(model: Any, package: Any) -> None:
+    assert isinstance(package, deploy.CrossEncoder)
+    assert package.listwise
+    queries, documents = [*QUERIES, QUERIES[0]], [*DOCUMENTS, "a date"][: len(QUERIES) + 1]
+    with torch.inference_mode():
+        expected = model.score(queries, documents).numpy()
+    np.testing.assert_allclose(package.score(queries, documents), expected, atol=1e-5)
+    assert abs(package.score(queries[:1], documents[:1])[0] - expected[0]) > 1e-3, "a list of one is another list"
+
+
 def check_features(model: Any, package: Any) -> None:
     assert isinstance(package, deploy.FeatureRanker)
     assert package.listwise
@@ -75,11 +85,12 @@ def check_features(model: Any, package: Any) -> None:
 def model_and_check(kind: str, kind_model: Models) -> tuple[Any, Callable[[Any, Any], None]]:
     if kind == "features":
         return feature_ranker(), check_features
-    return kind_model(kind), check_dense if kind == "dense" else check_sparse
+    checks = {"dense": check_dense, "sparse": check_sparse, "listwise": check_listwise}
+    return kind_model(kind), checks[kind]
 
 
 @pytest.mark.usefixtures("uncompiled")
-@pytest.mark.parametrize("kind", ["dense", "sparse", "features"])
+@pytest.mark.parametrize("kind", ["dense", "sparse", "features", "listwise"])
 def test_a_package_of_each_kind_is_compared_and_opened(kind_model: Models, tmp_path: Path, kind: str) -> None:
     (model, check), folder = model_and_check(kind, kind_model), tmp_path / "package"
     content = export_package(model, folder)
@@ -92,7 +103,7 @@ def test_a_package_of_each_kind_is_compared_and_opened(kind_model: Models, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["dense", "sparse", "features"])
+@pytest.mark.parametrize("kind", ["dense", "sparse", "features", "listwise"])
 def test_machine_code_of_each_kind(kind_model: Models, tmp_path: Path, kind: str) -> None:
     model, check = model_and_check(kind, kind_model)
     export_package(model, tmp_path / "package")
@@ -123,7 +134,6 @@ def test_models_that_are_not_ready(kind_model: Models, tmp_path: Path) -> None:
         (fresh, "training mode"),
         (FeatureRanker(3, hidden=(4,)).eval(), "fit"),
         (feature_ranker().half(), "features are float32"),
-        (kind_model("listwise"), "reads packed batches, which are not compiled"),
     ):
         with pytest.raises(InputError, match=message):
             export_package(model, tmp_path / "package")
