@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from rankgrad.data.collate import TextTokens
 from rankgrad.models import CrossEncoder
 from rankgrad.models._pair_forward import _read, _special, packed_scores
+from rankgrad.modules.classifier import Classifier
 from rankgrad.modules.cross_attention import restarted_positions
 from rankgrad.modules.encoder_layers import layers_of, with_layers
 from rankgrad.modules.padded_attention import PaddedAttention, attend_by_padded
@@ -39,6 +40,7 @@ class PairGraph(nn.Module):
             self.merging = PaddedMerging(layer=model.options.merge[0], ratio=model.options.merge[1])
             layers = [self.merging.wrap(number, each) for number, each in enumerate(layers)]
         self.inner = with_layers(self.model.encoder.inner, layers)
+        self.classifier = Classifier(self.model.backbone) if self.model.head is None else None
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """Score the rows."""
@@ -59,7 +61,7 @@ class PairGraph(nn.Module):
         hidden = encoder._run(self.inner, input_ids, segments, positions, **options)
         read = padded if self.merging is None else self.merging.end(self.layer)
         sides = (read.words & ~read.document_side, read.words & read.document_side)
-        return _read(model, self.layer, hidden, read.real.long(), *sides).unsqueeze(-1)
+        return _read(model, self.layer, hidden, read.real.long(), *sides, classifier=self.classifier).unsqueeze(-1)
 
 
 def packed_logits(model: CrossEncoder, rows: TextTokens, layer: int) -> Tensor:

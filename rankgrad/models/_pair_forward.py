@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rankgrad.data.collate import TextTokens
-from rankgrad.modules.classifier import classify
+from rankgrad.modules.classifier import Classifier
 from rankgrad.modules.cross_attention import restarted_positions
 from rankgrad.modules.packed_attention import PackedAttention
 from rankgrad.modules.packing import Layout, PackedSides
@@ -83,11 +83,18 @@ def packed_scores(
 
 
 def _read(
-    model: CrossEncoder, layer: int, hidden: Tensor, attention_mask: Tensor, query_side: Tensor, document_side: Tensor
+    model: CrossEncoder,
+    layer: int,
+    hidden: Tensor,
+    attention_mask: Tensor,
+    query_side: Tensor,
+    document_side: Tensor,
+    *,
+    classifier: Classifier | None = None,
 ) -> Tensor:
     head = model.head if layer == model.encoder.depth else model.exit_heads[str(layer)]
     if head is None:
-        return classify(model.backbone, hidden, attention_mask).float().squeeze(-1)
+        return (classifier or Classifier(model.backbone))(hidden, attention_mask).float().squeeze(-1)
     return head(hidden, query_side, document_side).float()
 
 

@@ -13,9 +13,6 @@ from rankgrad.modules.encoder_layers import with_module
 def classify(model: nn.Module, hidden: Tensor, attention_mask: Tensor) -> Tensor:
     """What an ``AutoModelForSequenceClassification`` makes of its encoder's last states.
 
-    The model's own ``forward`` is run with a stand-in for the encoder, so that its pooling, dropout and layers are what
-    they are in it.
-
     Shape:
         hidden: ``[rows, tokens, hidden]``; attention_mask: int64 ``[rows, tokens]`` -> ``[rows, labels]``
 
@@ -29,19 +26,35 @@ def classify(model: nn.Module, hidden: Tensor, attention_mask: Tensor) -> Tensor
         >>> bool(torch.equal(classify(model, hidden, torch.ones_like(ids)), model(ids).logits))
         True
     """
-    name: str = model.base_model_prefix  # type: ignore[assignment]
-    view = with_module(model, [name], _Given(hidden, model.get_submodule(name)))
-    return view(input_ids=attention_mask, attention_mask=attention_mask).logits
+    return Classifier(model)(hidden, attention_mask)
+
+
+class Classifier(nn.Module):
+    """:func:`classify` with the model made ready: what a compiler can follow.
+
+    The model's own ``forward`` is run with a stand-in for the encoder, so that its pooling, dropout and layers are what
+    they are in it. Weights are shared with it.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        name: str = model.base_model_prefix  # type: ignore[assignment]
+        self.view = with_module(model, [name], _Given(model.get_submodule(name)))
+
+    def forward(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """The logits ``[rows, labels]``."""
+        return self.view(input_ids=None, attention_mask=attention_mask, inputs_embeds=hidden).logits
 
 
 class _Given(nn.Module):
-    def __init__(self, hidden: Tensor, encoder: nn.Module) -> None:
-        super().__init__()
-        self.hidden, self.encoder = hidden, encoder
+    """In the place of an encoder: what comes as embeddings are its last states."""
 
-    def forward(self, *arguments: Any, **options: Any) -> Any:
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
         outputs = require("transformers.modeling_outputs", "text")
-        pooler = getattr(self.encoder, "pooler", None)
-        if pooler is None:
-            return outputs.BaseModelOutput(last_hidden_state=self.hidden)
-        return outputs.BaseModelOutputWithPooling(last_hidden_state=self.hidden, pooler_output=pooler(self.hidden))
+        self.pooler = getattr(encoder, "pooler", None)
+        self.output = outputs.BaseModelOutput if self.pooler is None else outputs.BaseModelOutputWithPooling
+
+    def forward(self, *arguments: Any, inputs_embeds: Tensor, **options: Any) -> Any:
+        pooled = {} if self.pooler is None else {"pooler_output": self.pooler(inputs_embeds)}
+        return self.output(last_hidden_state=inputs_embeds, **pooled)

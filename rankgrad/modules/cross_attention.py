@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from rankgrad.modules.learned_number import learn_number
+
 _NEVER = -1e4
 
 
@@ -30,7 +32,8 @@ class CrossAttentionBias(nn.Module):
 
     def __init__(self, *, start: float = -3.0) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.tensor(start))
+        self.bias: nn.Parameter
+        learn_number(self, "bias", start)
 
     def forward(self, attention_mask: Tensor, document_side: Tensor) -> Tensor:
         """Make the additive mask."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
+
+from rankgrad.modules.learned_number import learn_number
 
 
 class FirstHead(nn.Module):
@@ -29,7 +30,7 @@ class FirstHead(nn.Module):
 
     def forward(self, hidden: Tensor, query_side: Tensor, document_side: Tensor) -> Tensor:
         """Score each pair."""
-        return self.cls(hidden[:, 0].float()).squeeze(-1)
+        return _linear(self.cls, hidden[:, 0])
 
 
 class MeanHead(nn.Module):
@@ -55,7 +56,8 @@ class MeanHead(nn.Module):
 
     def __init__(self, hidden_size: int, *, scale: float = 10.0) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.tensor(scale))
+        self.scale: nn.Parameter
+        learn_number(self, "scale", scale)
         self.cls = nn.Linear(hidden_size, 1)
         nn.init.zeros_(self.cls.weight)
         nn.init.zeros_(self.cls.bias)
@@ -65,7 +67,7 @@ class MeanHead(nn.Module):
         hidden = hidden.float()
         query, document = (_masked_mean(hidden, side) for side in (query_side, document_side))
         cosine = (normalize(query, dim=-1) * normalize(document, dim=-1)).sum(-1)
-        return self.scale * cosine + self.cls(hidden[:, 0]).squeeze(-1)
+        return self.scale * cosine + _linear(self.cls, hidden[:, 0])
 
 
 class InteractionHead(nn.Module):
@@ -91,7 +93,8 @@ class InteractionHead(nn.Module):
 
     def __init__(self, hidden_size: int, *, scale: float = 10.0) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.tensor(scale))
+        self.scale: nn.Parameter
+        learn_number(self, "scale", scale)
         self.cls = nn.Linear(hidden_size, 1)
         nn.init.zeros_(self.cls.weight)
         nn.init.zeros_(self.cls.bias)
@@ -104,7 +107,12 @@ class InteractionHead(nn.Module):
         best = similarity.masked_fill(~document_side[:, None, :], -1.0).amax(-1)
         weights = query_side.to(best.dtype)
         mean = (best * weights).sum(-1) / weights.sum(-1).clamp(min=1.0)
-        return self.scale * mean + self.cls(hidden[:, 0]).squeeze(-1)
+        return self.scale * mean + _linear(self.cls, hidden[:, 0])
+
+
+def _linear(layer: nn.Linear, states: Tensor) -> Tensor:
+    """One number a row, in float32; the weights may be of half precision."""
+    return layer(states.to(layer.weight.dtype)).float().squeeze(-1)
 
 
 def _masked_mean(hidden: Tensor, side: Tensor) -> Tensor:

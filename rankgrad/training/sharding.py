@@ -13,6 +13,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
 from rankgrad._checks import InputError
+from rankgrad.models import CrossEncoder
 from rankgrad.training.backbone import layers_of
 
 
@@ -22,11 +23,21 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> None:
     A unit, whose parameters are put together while it runs, is each layer of a backbone, then the rest of the backbone,
     then what stands beside it: a ranker's own ``forward`` is not always what is called, its parts are.
 
+    Raises:
+        InputError: for a cross-encoder that calls the parts of its encoder.
+
     Reference:
         Zhao et al., "PyTorch FSDP: Experiences on Scaling Fully Sharded Data Parallel", VLDB 2023.
     """
     if any(isinstance(module, FSDPModule) for module in model.modules()):
         return
+    for module in model.modules():
+        if isinstance(module, CrossEncoder) and _calls_parts(module):
+            raise InputError(
+                "a cross-encoder that is listwise, merges tokens (compress_layer), has padding='packed' or "
+                "exits, calls the parts of its encoder, which FSDP splits: train it with DDP "
+                "(configs/trainer/ddp.yaml), or leave that option out"
+            )
     for unit in _units(model):
         fully_shard(unit, mesh=mesh)
 
@@ -78,9 +89,19 @@ def _units(model: nn.Module) -> Iterator[nn.Module]:
         yield from layers_of(backbone)
         yield backbone
         inside = set(backbone.parameters())
-    for child in model.children():
+    for child in _called(model):
         if set(child.parameters()) - inside:
             # A ranker inside a ranker is called by its parts too, as the text side of an ImageColBERT is.
             yield from _units(child) if hasattr(child, "backbone") else (child,)
     if list(model.parameters(recurse=False)):
         yield model
+
+
+def _calls_parts(model: CrossEncoder) -> bool:
+    return model.options.packed_only or model.padding == "packed" or bool(model.options.exits)
+
+
+def _called(model: nn.Module) -> Iterator[nn.Module]:
+    """The children; of a container, which nobody calls, what is in it."""
+    for child in model.children():
+        yield from _called(child) if isinstance(child, nn.ModuleDict | nn.ModuleList) else (child,)

@@ -64,8 +64,14 @@ def test_any_length_and_any_number_of_rows_are_two_graphs(tiny_ranker: Rankers) 
 
 @pytest.mark.parametrize(
     "options",
-    [{"listwise": True}, {"compress_layer": 1, "compress_ratio": 3}, {"listwise": True, "compress_layer": 1}],
-    ids=["listwise", "compressing", "both"],
+    [
+        {"listwise": True},
+        {"compress_layer": 1, "compress_ratio": 3},
+        {"listwise": True, "compress_layer": 1},
+        {"listwise": True, "head": "cls"},
+        {"compress_layer": 1, "head": "cls"},
+    ],
+    ids=["listwise", "compressing", "both", "listwise with a classifier", "compressing with a classifier"],
 )
 def test_candidates_that_see_each_other_and_shorter_documents(
     tiny_encoder_folder: Path, options: dict[str, Any]

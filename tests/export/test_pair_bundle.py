@@ -170,6 +170,13 @@ def test_padded_rows_score_as_packed_ones(tiny_encoder_folder: Path, layer: int)
     assert subject.settings().get("exit") == (None if layer == 3 else {"layer": 2, "depth": 3})
 
 
+def test_a_classifier_is_part_of_the_graph(tiny_encoder_folder: Path, tmp_path: Path) -> None:
+    options: Any = {"head": "cls", "listwise": True, "max_length": 48, "query_length": 12}
+    subject = PairSubject(shaken(CrossEncoder.from_pretrained(tiny_encoder_folder, **options)))
+    export_onnx(subject, tmp_path / "model.onnx")
+    check_shapes(subject, Graph(tmp_path / "model.onnx", threads=1), tolerance=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("which", ["listwise", "compressing", "both"])
 def test_each_alone_and_both_in_a_graph(tiny_encoder_folder: Path, tmp_path: Path, which: str) -> None:

@@ -19,7 +19,7 @@ from rankgrad.data import CandidateList
 from rankgrad.data.collate import ListCollate
 from rankgrad.losses import InfoNCELoss
 from rankgrad.metrics import ndcg
-from rankgrad.models import ColBERT
+from rankgrad.models import ColBERT, CrossEncoder
 from rankgrad.training import Ranker, RunFolder, read_curves
 from rankgrad.training.checkpoints import checkpoints_in, read_checkpoint
 
@@ -38,6 +38,9 @@ SHARED = [
 class Finished(NamedTuple):
     folder: Path
     reports: list[dict]
+
+
+PAIRS: dict[str, dict] = {"pairs": {}, "exits": {"exits": [1]}, "listwise": {"listwise": True}}
 
 
 def write(path: Path, lists: list[CandidateList]) -> None:
@@ -74,6 +77,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory, new_colbert, lists_of) ->
         },
     }
     (folder / "experiment.yaml").write_text(yaml.safe_dump(content))
+    for name, options in PAIRS.items():
+        init = {"name": str(folder / "model"), **options}
+        loss = {"class_path": "rankgrad.losses.SoftmaxLoss"}
+        if "exits" in options:
+            loss = {"class_path": "rankgrad.losses.EarlyExitLoss", "init_args": {"loss": loss}}
+        about = {
+            "model": {
+                "model": {"class_path": "rankgrad.models.CrossEncoder.from_pretrained", "init_args": init},
+                "loss": loss,
+                "learning_rate": 1e-3,
+            },
+            "data": {**content["data"], "in_batch_negatives": False},
+        }
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({**content, **about}))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -120,6 +137,23 @@ def test_validation_counts_every_query_of_every_process_once(finished: Finished,
     values = [float(row["val/nDCG@10"]) for row in read_curves(run / "metrics.csv") if "val/nDCG@10" in row]
     assert len(values) == 2
     assert max(values) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_split_cross_encoder_is_saved_as_it_was_validated(finished: Finished, lists_of) -> None:
+    assert [report["pairs"] for report in finished.reports] == ["", ""]
+    run = finished.folder / "pairs"
+    model = CrossEncoder.from_pretrained(run / "best")
+    batch = ListCollate(model.tokenizer)(lists_of(5, "validation"))
+    with torch.no_grad():
+        expected = float(ndcg(model(batch.features), batch.labels, batch.mask, k=10).mean())
+    value = next(float(row["val/nDCG@10"]) for row in read_curves(run / "metrics.csv") if "val/nDCG@10" in row)
+    assert value == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["exits", "listwise"])
+def test_a_cross_encoder_that_calls_parts_of_its_encoder_is_not_split(finished: Finished, name: str) -> None:
+    for report in finished.reports:
+        assert "train it with DDP" in report[name]
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])

@@ -92,6 +92,17 @@ def resumed(rank: int, folder: Path, strategy: str, begun: str) -> str:
     return "resumed"
 
 
+def pairs(folder: Path, name: str) -> str:
+    """Train a cross-encoder that FSDP splits, by configuration; what it is told, or nothing."""
+    files = [f"--config={path}" for path in (folder / f"{name}.yaml", CONFIGS / "trainer/fsdp.yaml")]
+    options = ["--trainer.accelerator=cpu", "--trainer.max_epochs=1", "--trainer.val_check_interval=1.0"]
+    try:
+        main([*files, *options, f"--run_folder={folder / name}"])
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 def refused(folder: Path) -> str:
     """What a run is told whose data do not go round."""
     values = [f"--config={folder / 'experiment.yaml'}", f"--config={CONFIGS / 'trainer/ddp.yaml'}"]
@@ -116,6 +127,8 @@ def work(rank: int, port: str, folder: Path) -> None:
         for begun in ("ddp", "fsdp"):
             report[f"{strategy} after {begun}"] = resumed(rank, folder, strategy, begun)
     report["refused"] = refused(folder)
+    for name in ("pairs", "exits", "listwise"):
+        report[name] = pairs(folder, name)
     (folder / f"report-{rank}.json").write_text(json.dumps(report))
     distributed.destroy_process_group()
 
