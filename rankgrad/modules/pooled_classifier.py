@@ -47,6 +47,8 @@ class PooledClassifier(nn.Module):
         super().__init__()
         if pooling not in POOLINGS:
             raise InputError(f"pooling={pooling!r} is unknown: choose one of {', '.join(POOLINGS)}")
+        # Looked up here: a compiler that reads forward along does not follow imports.
+        self._output = require("transformers.modeling_outputs", "text").SequenceClassifierOutput
         self.encoder = encoder
         self.layers = nn.Sequential(*layers)
         self.pooling: StatePooling = pooling
@@ -74,13 +76,19 @@ class PooledClassifier(nn.Module):
         """Choose the encoder's attention function."""
         self.encoder.set_attn_implementation(name)  # type: ignore[operator]
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Any:
-        """Score rows of tokens."""
-        segments = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **segments).last_hidden_state
+    def forward(
+        self,
+        input_ids: Tensor | None,
+        attention_mask: Tensor,
+        token_type_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+    ) -> Any:
+        """Score rows of tokens, or of their embeddings."""
+        given = {"token_type_ids": token_type_ids, "inputs_embeds": inputs_embeds}
+        given = {name: value for name, value in given.items() if value is not None}
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **given).last_hidden_state
         pooled = pool_states(hidden, attention_mask, method=self.pooling)
-        outputs = require("transformers.modeling_outputs", "text")
-        return outputs.SequenceClassifierOutput(logits=self.layers(pooled.to(_dtype(self.layers))))
+        return self._output(logits=self.layers(pooled.to(_dtype(self.layers))))
 
 
 def _check_widths(layers: nn.Sequential, width: int) -> None:
