@@ -37,9 +37,16 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; put it in the place of ``path`` if the block succeeds, else remove it.
 
-    An existing folder at ``path`` stays whole until the new one is complete.
+    An existing folder at ``path`` stays whole until the new one is complete. Where ``path`` is a link, what it points
+    to is replaced, and the link stays.
+
+    Raises:
+        InputError: for a folder that cannot be moved out of the way: the working directory, one around it, a mount.
     """
-    path = Path(path)
+    _check_movable(path)
+    path = Path(path).resolve()
+    if os.path.ismount(path):
+        raise InputError(f"{path} is a mount, which cannot be replaced: name a folder inside it")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     os.chmod(temporary, 0o777 & ~_umask())
@@ -63,7 +70,8 @@ def check_replaceable(path: str | Path, marker: str) -> None:
     """Refuse to replace a folder that was not written by us (one that holds files but no ``marker``), or a file.
 
     Raises:
-        InputError: naming the folder, or the file that it would lie below, and the remedy.
+        InputError: naming the folder, or the file that it would lie below, and the remedy; and for the working
+            directory.
     """
     path = Path(path)
     for above in path.parents:
@@ -73,6 +81,17 @@ def check_replaceable(path: str | Path, marker: str) -> None:
         raise InputError(f"{path} holds other files (no {marker}) and would be replaced: name a new or empty folder")
     if path.is_file():
         raise InputError(f"{path} is a file: name a folder")
+    _check_movable(path)
+
+
+def _check_movable(path: str | Path) -> None:
+    """Refuse a folder that would be moved away from below the process."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # it was removed, and lies nowhere
+        return
+    if Path(path).resolve() in (here, *here.parents):
+        raise InputError(f"{path} is or holds the working directory and would be replaced: name a folder of its own")
 
 
 def _umask() -> int:

@@ -167,6 +167,9 @@ class LateInteractionTokenizer:
 
     Attributes:
         cut: how many queries and documents were longer than the rules allow, so far.
+
+    Raises:
+        InputError: for a prefix that is no token, or lengths that leave no room for one.
     """
 
     tokenizer: Tokenizer = field(repr=False)
@@ -181,6 +184,15 @@ class LateInteractionTokenizer:
         for name, prefix in (("query_prefix", rules.query_prefix), ("document_prefix", rules.document_prefix)):
             if prefix and self.tokenizer.token_to_id(prefix) is None:
                 raise InputError(f"{name}={prefix!r} is no token of this vocabulary: add it, or choose one that is")
+        # The document's length first: a query's may have been taken from it.
+        for name, prefix in (("document_length", rules.document_prefix), ("query_length", rules.query_prefix)):
+            length, around = getattr(rules, name), self._around(prefix)
+            if length <= around:
+                raise InputError(
+                    f"{name}={length} leaves no room for text beside {around} special tokens: give {around + 1} or more"
+                )
+        if rules.expansion_length is not None and rules.expansion_length < 1:
+            raise InputError(f"expansion_length={rules.expansion_length}: give 1 or more, or None for query_length")
 
     def queries(self, texts: Sequence[str]) -> Tokens:
         """Tokenize queries, expanded where the rules say so."""
@@ -212,7 +224,7 @@ class LateInteractionTokenizer:
 
     def _encode(self, texts: Sequence[str], what: str, prefix: str, prompt: str, length: int) -> list[list[int]]:
         marker = [self.tokenizer.token_to_id(prefix)] if prefix else []
-        room = length - len(marker) - self.tokenizer.num_special_tokens_to_add(False)
+        room = length - self._around(prefix)
         texts = [prompt + text for text in texts] if prompt else list(texts)
         rows = []
         for encoding in self.tokenizer.encode_batch(texts, add_special_tokens=False):
@@ -221,6 +233,10 @@ class LateInteractionTokenizer:
             ids = self.tokenizer.post_process(encoding).ids
             rows.append([*ids[:1], *marker, *ids[1:]])
         return rows
+
+    def _around(self, prefix: str) -> int:
+        """Tokens that are not the text's: special ones, and the prefix."""
+        return self.tokenizer.num_special_tokens_to_add(False) + bool(prefix)
 
 
 def padded_tokens(rows: list[list[int]], *, pad_id: int) -> Tokens:

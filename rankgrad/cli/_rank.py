@@ -14,6 +14,8 @@ from rankgrad.cli._show import Found, note
 from rankgrad.types import Variant
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from rankgrad.cli._lengths import Tokenizer
     from rankgrad.cli._load import BundleModel, BundleRanker, TrainedModel
 
@@ -100,6 +102,15 @@ def _score_without_torch(rerank: Callable, query: str, texts: list[str]) -> Scor
 
 
 def _score_with_torch(model: TrainedModel, query: str, texts: list[str]) -> Scored:
+    from rankgrad.deploy.results import best_first, score_distinct
+
+    # As a bundle does: copies of a text are one candidate, and of equal scores the lowest index comes first.
+    scores = score_distinct(texts, partial(_torch_scores, model, query))
+    return [(result.index, result.score) for result in best_first(texts, scores, None)]
+
+
+def _torch_scores(model: TrainedModel, query: str, texts: list[str]) -> np.ndarray:
+    """Scores of one query's documents: float32 ``[documents]``."""
     import torch
 
     from rankgrad.models import ColBERT
@@ -113,4 +124,4 @@ def _score_with_torch(model: TrainedModel, query: str, texts: list[str]) -> Scor
             ranking = LateInteractionReranker(model, texts, k=count)([query], every)
         else:
             ranking = CrossEncoderReranker(model, texts, k=count)([query], every)
-    return list(zip(ranking.ids[0].tolist(), ranking.scores[0].tolist(), strict=True))
+    return ranking.scores[0, ranking.ids[0].argsort()].float().numpy()

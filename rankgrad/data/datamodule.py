@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, cast
 
+import torch
 from pytorch_lightning import LightningDataModule
+from torch import Tensor
 
 from rankgrad._checks import InputError
-from rankgrad.data.collate import ListCollate
+from rankgrad.data.collate import ListBatch, ListCollate
 from rankgrad.data.epoch_loader import EpochLists, EpochLoader
 from rankgrad.data.image_reader import ImageReader
 from rankgrad.data.jsonl import read_teacher_scores
-from rankgrad.data.records import Collection, Run
+from rankgrad.data.records import CandidateList, Collection, Run
 from rankgrad.data.sources import CandidateMiner, CollectionSource, ListSource, StreamSource
 from rankgrad.data.stream_loader import StreamLoader
 from rankgrad.data.streaming import StreamedLists
@@ -21,12 +26,54 @@ from rankgrad.data.trec import read_run
 from rankgrad.tokens import LateInteractionTokenizer, PairTokenizer
 
 
+@dataclass(frozen=True)
+class ReportedCollate:
+    """Makes the batches of a :class:`rankgrad.data.ListCollate`, and says once a side when texts were cut.
+
+    What is said is the model's own report: the first batch with cut texts is tokenized by it once more. A loader's
+    workers, which share ``said``, say it themselves on standard error.
+
+    Args:
+        collate: makes the batches.
+        texts: of the model, as ``ColBERT.texts``; it tokenizes with the tokenizer of ``collate``.
+        said: whether queries and documents were reported.
+    """
+
+    collate: ListCollate
+    texts: Any
+    said: Tensor = field(default_factory=lambda: torch.zeros(2, dtype=torch.bool).share_memory_())
+
+    def __call__(self, lists: Sequence[CandidateList]) -> ListBatch:
+        """Make one batch of the lists."""
+        counts = self.texts.tokenizer.cut
+        before = Counter(counts)
+        batch = self.collate(lists)
+        after = Counter(counts)
+        for place, side in enumerate(("query", "document")):
+            if after[side] > before[side] and not self.said[place]:
+                self.said[place] = True
+                self._report(side, lists)
+        counts.clear()
+        counts.update(after)
+        return batch
+
+    def _report(self, side: str, lists: Sequence[CandidateList]) -> None:
+        if isinstance(self.texts.tokenizer, PairTokenizer):
+            pairs = dict.fromkeys((one.query, document) for one in lists for document in one.documents)
+            self.texts(*map(list, zip(*pairs, strict=True)))
+        elif side == "query":
+            self.texts.queries(list(dict.fromkeys(one.query for one in lists)))
+        else:
+            self.texts.documents(list(dict.fromkeys(document for one in lists for document in one.documents)))
+
+
 class ListDataModule(LightningDataModule):
     """Batches of candidate lists; what comes when depends on ``seed`` alone, also after a resume.
 
     From a collection each epoch draws, for each query, one relevant document and negatives from the candidates. Ready
     lists are taken as they are; streamed ones are never in memory all at once. Documents may be paths of pictures, for
-    a :class:`rankgrad.models.ImageColBERT`: the loader opens them.
+    a :class:`rankgrad.models.ImageColBERT`: the loader opens them. Texts that the encoder cannot read to their end are
+    cut, which each process of a distributed training says once, as ``model.score`` does.
 
     Args:
         source: a collection, or what makes one, or what makes ready lists.
@@ -105,13 +152,16 @@ class ListDataModule(LightningDataModule):
         self.train_lists: DrawnLists | ReadyLists | StreamedLists | None = None
         self.validation_lists: ReadyLists | None = None
         self._loaders: list[EpochLoader | StreamLoader] = []
+        self._texts: Any = None
+        self._said: Tensor | None = None
 
     def setup(self, stage: str | None = None) -> None:
         """Make the lists, once, and find the tokenizer."""
         if self.tokenizer is None:
             if self.trainer is None:
                 raise InputError("tokenizer: pass one, or attach the data module to a Trainer")
-            self.tokenizer = cast(Any, self.trainer.lightning_module).model.tokenizer
+            model = cast(Any, self.trainer.lightning_module).model
+            self.tokenizer, self._texts = model.tokenizer, getattr(model, "texts", None)
         if self.train_lists is None:
             self.prepare_lists()
 
@@ -198,15 +248,20 @@ class ListDataModule(LightningDataModule):
         self._loaders.append(loader)
         return loader
 
-    def _collate(self, in_batch_negatives: bool) -> ListCollate:
+    def _collate(self, in_batch_negatives: bool) -> ListCollate | ReportedCollate:
         if self.tokenizer is None:
             raise InputError("tokenizer: call setup() first, or pass one")
-        return ListCollate(
+        collate = ListCollate(
             self.tokenizer,
             in_batch_negatives=in_batch_negatives,
             group_size=self.group_size,
             token_budget=self.token_budget,
         )
+        if self._texts is None:
+            return collate
+        reported = ReportedCollate(collate, self._texts, **({} if self._said is None else {"said": self._said}))
+        self._said = reported.said
+        return reported
 
     def _check_validation(self, collection: Collection) -> None:
         if self.validation_split is None:

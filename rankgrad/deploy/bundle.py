@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +12,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rankgrad._checks import InputError, require
 from rankgrad.deploy.feature_ranker import FeatureRanker
 from rankgrad.deploy.graph import Graph
-from rankgrad.deploy.text_model import QUERY_WEIGHTS, TEXT_KINDS, TextModel, read_query_weights, text_model
+from rankgrad.deploy.text_model import (
+    NUMBER,
+    OPTIONS,
+    QUERY_WEIGHTS,
+    TEXT,
+    TEXT_KINDS,
+    TEXTS,
+    TOKENIZER_SETTINGS,
+    TRUTH,
+    Expected,
+    TextModel,
+    or_null,
+    read_query_weights,
+    text_model,
+    whole,
+)
 from rankgrad.types import VARIANTS, Variant
 
 if TYPE_CHECKING:
@@ -23,6 +39,19 @@ FORMAT_VERSION = 1
 TOKENIZER = "tokenizer.json"
 FEATURE_RANKER = "feature_ranker"
 _AGAIN = "copy or export the bundle again"
+
+_FINGERPRINT = {"bytes": whole(0, 2**63 - 1), "sha256": TEXT}
+_GRAPH_FILE = {"file": TEXT, **_FINGERPRINT}
+# An object of any keys has what each holds under "*"; keys that are not named here hold what they like.
+_SETTINGS: dict[str, Any] = {
+    "dim": whole(1),
+    "opset": whole(0),
+    "graphs": {"*": {**_GRAPH_FILE, "data": _GRAPH_FILE, "fit": TRUTH}},
+    "files": {"*": _FINGERPRINT},
+    "features": {"count": whole(1), "names": or_null(TEXTS), "listwise": TRUTH},
+    "samples": {"tolerance": NUMBER, "rank_agreement": NUMBER, "difference": {"*": NUMBER}, "agreement": {"*": NUMBER}},
+}
+_MAY_BE_NULL = ("files", "samples")
 
 
 class Settings(NamedTuple):
@@ -109,7 +138,7 @@ def read_settings(folder: str | Path) -> Settings:
         raise InputError(f"{folder} is no bundle (it has no {MARKER}): make one with rankgrad export")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of what is no UTF-8, no JSON, too long a number, or nested too deep
         raise InputError(f"{path}:{getattr(error, 'lineno', 1)}: no valid JSON: {_AGAIN}") from error
     version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION:
@@ -121,16 +150,40 @@ def read_settings(folder: str | Path) -> Settings:
         of_kind = ("features",) if content["kind"] == FEATURE_RANKER else ("tokenizer", "dim")
         recorded = {name: content[name] for name in ("files", "samples", "opset", "options") if name in content}
         settings = Settings(**{name: content[name] for name in ("kind", "graphs", *of_kind)}, **recorded)
-        parts = [part for graph in settings.graphs.values() for part in (graph, graph.get("data", graph))]
-        complete = all({"file", "bytes", "sha256"} <= part.keys() for part in parts)
-        complete &= all({"bytes", "sha256"} <= file.keys() for file in (settings.files or {}).values())
-        if settings.kind == FEATURE_RANKER:
-            complete &= {"count", "names", "listwise"} <= settings.features.keys()
-    except (KeyError, AttributeError) as error:
+    except KeyError as error:
         raise InputError(f"{path} lacks {error}: {_AGAIN}") from error
-    if settings.kind not in (*TEXT_KINDS, FEATURE_RANKER) or not complete:
+    known = settings.kind in (*TEXT_KINDS, FEATURE_RANKER)
+    if known:
+        own = {"tokenizer": TOKENIZER_SETTINGS.get(settings.kind, {}), "options": OPTIONS.get(settings.kind, {})}
+        given = {name: each for name, each in content.items() if each is not None or name not in _MAY_BE_NULL}
+        if misfit := _misfit(given, {**_SETTINGS, **own}):
+            raise InputError(f"{path}: {misfit}: {_AGAIN}")
+    if not known or not _is_complete(settings):
         raise InputError(f"{path}: kind {settings.kind!r} or an entry of graphs is not understood: {_AGAIN}")
     return settings
+
+
+def _misfit(value: Any, expected: Expected | Mapping[str, Any], key: str = "") -> str:
+    """The first key whose value is not what is expected of it, and what that is; nothing where all are."""
+    if isinstance(expected, Expected):
+        return "" if expected.fits(value) else f"{key} is {reprlib.repr(value)}, expected {expected.what}"
+    if not isinstance(value, dict):
+        return f"{key} is {reprlib.repr(value)}, expected an object"
+    parts = dict.fromkeys(value, expected["*"]) if "*" in expected else expected
+    found = (
+        _misfit(value[name], part, f"{key}.{name}" if key else name) for name, part in parts.items() if name in value
+    )
+    return next(filter(None, found), "")
+
+
+def _is_complete(settings: Settings) -> bool:
+    """Has every entry what loading needs of it?"""
+    parts = [part for graph in settings.graphs.values() for part in (graph, graph.get("data", graph))]
+    complete = all(_GRAPH_FILE.keys() <= part.keys() for part in parts)
+    complete &= all(_FINGERPRINT.keys() <= file.keys() for file in (settings.files or {}).values())
+    if settings.kind == FEATURE_RANKER:
+        complete &= {"count", "names", "listwise"} <= settings.features.keys()
+    return complete
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
@@ -154,7 +207,8 @@ def check_file(path: Path, recorded: dict[str, Any]) -> None:
         raise InputError(f"{path} is missing: {_AGAIN}")
     size = path.stat().st_size
     if size != recorded["bytes"]:
-        raise InputError(f"{path} has {size} bytes instead of {recorded['bytes']}: it is cut off; {_AGAIN}")
+        what = "cut off" if size < recorded["bytes"] else "changed"
+        raise InputError(f"{path} has {size} bytes instead of {recorded['bytes']}: it is {what}; {_AGAIN}")
     if fingerprint(path)["sha256"] != recorded["sha256"]:
         raise InputError(f"{path} is damaged (its SHA-256 is not the recorded one): {_AGAIN}")
 

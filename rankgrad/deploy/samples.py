@@ -14,6 +14,9 @@ from rankgrad.deploy.cross_encoder import CrossEncoder
 from rankgrad.deploy.feature_ranker import FeatureRanker
 from rankgrad.deploy.text_model import TextModel
 
+# A mean of agreements may fall short of the bound that it equals by the rounding of its last digit.
+TAU_ROUNDING = 1e-9
+
 
 class SampleParity(NamedTuple):
     """How far scores are from the recorded ones.
@@ -43,7 +46,7 @@ def compare_samples(model: TextModel | FeatureRanker, samples: Mapping[str, Any]
             return SampleParity(float("inf"), -1.0)
         got, expected = (np.concatenate(part) for part in zip(*pairs, strict=True))
         agreement = float(np.mean([kendall_tau(*both) for both in pairs]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"the recorded samples cannot be scored ({error}): copy or export the bundle again") from error
     finite = np.isfinite(expected)
     if not np.array_equal(finite, np.isfinite(got)):

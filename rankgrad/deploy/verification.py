@@ -17,7 +17,7 @@ from rankgrad.deploy.bundle import (
     load,
     read_settings,
 )
-from rankgrad.deploy.samples import compare_samples
+from rankgrad.deploy.samples import TAU_ROUNDING, compare_samples
 
 State: TypeAlias = Literal["ok", "failed", "note"]
 _NOT_RECORDED = ("README.md", MARKER)
@@ -123,6 +123,6 @@ def _samples(model: Any, settings: Settings, variant: Variant) -> Finding:
 def _lost_order(samples: Mapping[str, Any], variant: Variant, agreement: float) -> str:
     """What is wrong with the order of the samples; nothing where it never was, or was not recorded to be, right."""
     bound, before = samples.get("rank_agreement", -1.0), samples.get("agreement", {}).get(variant, -1.0)
-    if not before >= bound > agreement:
+    if not before >= bound - TAU_ROUNDING > agreement:
         return ""
     return f"mean Kendall tau of the orders {agreement:.2f}, at export {before:.2f}, bound {bound:g}"

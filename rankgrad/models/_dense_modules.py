@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from torch import nn
 
 from rankgrad._checks import InputError
@@ -62,12 +64,40 @@ def write_layer(folder: Path, layer: ProjectionLayer, *, io_names: bool | tuple[
 
 
 def layers_of(projection: Projection) -> list[ProjectionLayer]:
-    """The layers; for none the identity, since readers put a random layer where they find none."""
-    if len(projection.layers):
-        return [cast(ProjectionLayer, layer) for layer in projection.layers]
-    layer = ProjectionLayer(projection.hidden_size, projection.hidden_size)
+    """The layers; for none the identity, since readers put a random layer where they find none.
+
+    Readers have no place for a width; a last layer that takes the leading coordinates says the same.
+    """
+    layers = [cast(ProjectionLayer, layer) for layer in projection.layers]
+    layers = layers or [leading_coordinates(projection.hidden_size, projection.hidden_size)]
+    width = projection.truncate_dim
+    return layers if width is None else [*layers, leading_coordinates(projection.full_dim, width)]
+
+
+def leading_coordinates(full_dim: int, width: int) -> ProjectionLayer:
+    """A layer that gives the first ``width`` of the coordinates it takes."""
+    # Saving in the midst of a training must not change its random numbers.
+    with torch.random.fork_rng(devices=[]):
+        layer = ProjectionLayer(full_dim, width)
     nn.init.eye_(layer.linear.weight)
-    return [layer]
+    return layer
+
+
+def without_cut(layers: Sequence[ProjectionLayer], width: int | None, source: str) -> list[ProjectionLayer]:
+    """The layers of a folder without the last, which is :func:`leading_coordinates`; all of them for no ``width``.
+
+    Raises:
+        InputError: when the last is another layer.
+    """
+    if width is None:
+        return list(layers)
+    last = layers[-1].linear.weight if layers and layers[-1].is_linear else None
+    if last is None or len(last) != width or not torch.equal(last, torch.eye(*last.shape)):
+        raise InputError(
+            f"{source} says truncate_dim={width} and has no last Dense module that takes the leading coordinates: copy "
+            "the model folder again"
+        )
+    return list(layers[:-1])
 
 
 def no_place(what: str, layout: str) -> InputError:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankgrad._checks import InputError, MissingExtraError, require
+from rankgrad.models._tensor_check import check_places, check_shapes, some
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 MINILM = "minilm"
 CONFIG = "config.json"
 MODULES = "modules.json"
+LOADING = {"output_loading_info": True, "ignore_mismatched_sizes": True}
 SETTINGS = "rankgrad_model.json"
 _SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -54,14 +56,15 @@ def load_backbone(
         name: a folder or hub id.
         trust_remote_code: run code that comes with the model.
         classifier: load a sequence classifier; where the folder holds a bare encoder, its head is new.
-        beside: tensors that the folder may hold beside the model's; None = any.
+        beside: tensors that the folder may hold beside the model's; None = any that lie outside the encoder.
 
     Raises:
         InputError: when the files are missing, truncated, or of an architecture transformers does not know; when
-            tensors of the model are missing, or others are there that have no place.
+            tensors of the model are missing or of another shape, or others are there that have no place.
     """
     transformers = require("transformers", "text")
-    common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "dtype": "float32", "output_loading_info": True}
+    # Other shapes are named below, where transformers would only point to the report that is not shown.
+    common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "dtype": "float32", **LOADING}
     try:
         with quiet():
             if classifier:
@@ -96,32 +99,18 @@ def _check_tensors(
 
     Poolers are never read, heads of masked language models neither; old checkpoints hold position numbers.
     """
+    kind = f"a {type(backbone).__name__}"
+    check_shapes(name, kind, found)
     missing = [key for key in sorted(found["missing_keys"]) if "pooler." not in key]
     if new_head:
         base = f"{getattr(backbone, 'base_model_prefix', '')}."
         missing = [key for key in missing if key.startswith(base)]
-    kind = type(backbone).__name__
     if missing:
         raise InputError(
-            f"{name} lacks {len(missing)} tensors of a {kind} ({_some(missing)}): its weights are incomplete, or of "
+            f"{name} lacks {len(missing)} tensors of {kind} ({some(missing)}): its weights are incomplete, or of "
             "another architecture than its config.json"
         )
-    if beside is not None:
-        known = ("cls.", "lm_head.", "vocab_", "mask_predictions.", "lm_predictions.")
-        extra = [
-            key
-            for key in sorted(found["unexpected_keys"])
-            if key not in beside and "pooler." not in key and not key.startswith(known) and "position_ids" not in key
-        ]
-        if extra:
-            raise InputError(
-                f"{name} holds {len(extra)} tensors that a {kind} has no place for ({_some(extra)}): it was saved by a "
-                "model of another make"
-            )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    check_places(name, kind, backbone, found, beside=beside)
 
 
 def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> PreTrainedTokenizerFast:

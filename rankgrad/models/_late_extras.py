@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rankgrad._checks import InputError
 from rankgrad.models import _folder
 from rankgrad.models.colbert_layout import Layout
+from rankgrad.modules.projection import Projection
 from rankgrad.modules.query_weights import QueryWeights
 from rankgrad.modules.token_pruner import TokenPruner
 
@@ -23,18 +24,21 @@ def options(
     matryoshka_dims: Sequence[int] | None,
     keep_share: float | None,
     query_weights: QueryWeighing | None,
+    truncate_dim: int | None,
 ) -> dict[str, Any]:
     """The class's options: what is given, else what the folder says."""
     given = {"matryoshka_dims": matryoshka_dims, "keep_share": keep_share, "query_weights": query_weights}
+    given |= {"truncate_dim": truncate_dim}
     defaults = {"matryoshka_dims": ()}
     return {name: extras.get(name, defaults.get(name)) if value is None else value for name, value in given.items()}
 
 
 def settings(
-    matryoshka_dims: Sequence[int], pruner: TokenPruner | None, weights: QueryWeights | None
+    matryoshka_dims: Sequence[int], projection: Projection, pruner: TokenPruner | None, weights: QueryWeights | None
 ) -> dict[str, Any]:
     """What the folder is to say."""
     found: dict[str, Any] = {"matryoshka_dims": list(matryoshka_dims)} if matryoshka_dims else {}
+    found |= {} if projection.truncate_dim is None else {"truncate_dim": projection.truncate_dim}
     found |= {} if pruner is None else {"keep_share": pruner.share}
     return found | ({} if weights is None else {"query_weights": weights.kind})
 

@@ -65,7 +65,9 @@ def load(name: str, *, layers: int | None, dtype: Dtype) -> nn.Module:
     cut = transformers.Gemma2Config(**(told | {"num_hidden_layers": stop, "num_labels": 1}))
     setattr(cut, CAP, cut.final_logit_softcapping)
     classifier = transformers.Gemma2ForSequenceClassification
-    backbone = load_headed(name, classifier, what="a decoder", new="score.", dtype=dtype, options={"config": cut})
+    options = {"config": cut}
+    # Layers behind the cut are left out.
+    backbone = load_headed(name, classifier, what="a decoder", new="score.", whole=False, dtype=dtype, options=options)
     score = cast(nn.Linear, backbone.score)
     weight = _tensor(name, f"lm_head.{places.index(stop)}.linear_head.weight")
     if weight.shape != score.weight.shape:

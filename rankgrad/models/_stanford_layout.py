@@ -65,14 +65,15 @@ def write(folder: Path, backbone: nn.Module, rules: LateInteractionRules, projec
     name = f"{backbone.base_model_prefix}."
     state = {name + key.removeprefix(name): value for key, value in _folder.load_tensors(weights).items()}
     layer = projection.layers[0]
-    state[PROJECTION] = layer.linear.weight  # type: ignore[union-attr, assignment]
+    # What is normalised afterwards are the leading coordinates alone, so the other rows are not missed.
+    state[PROJECTION] = layer.linear.weight[: projection.dim]  # type: ignore[union-attr, index]
     _folder.save_tensors(state, weights)
     settings: dict[str, Any] = {
         "query_token_id": rules.query_prefix,
         "doc_token_id": rules.document_prefix,
         "query_token": "[Q]",
         "doc_token": "[D]",
-        "dim": projection.full_dim,
+        "dim": projection.dim,
         "similarity": "cosine",
         "interaction": "colbert",
         "query_maxlen": rules.query_length,

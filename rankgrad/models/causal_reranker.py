@@ -17,6 +17,7 @@ from rankgrad.models import _causal_backbone, _folder, _layer_heads, _low_rank, 
 from rankgrad.models._batches import score_sorted, sorted_batches
 from rankgrad.models._headed import Dtype
 from rankgrad.models._saved_modules import SavedModules
+from rankgrad.models._vocabulary import check_vocabulary
 from rankgrad.models.causal_reranker_layout import KIND, CausalLayout
 from rankgrad.modules.pooling import pool_states
 from rankgrad.prompts import BGE_LIGHTWEIGHT, QWEN3, PromptTemplate, PromptTokenizer
@@ -85,6 +86,9 @@ class CausalReranker(nn.Module):
             raise InputError(f"head={head!r} is unknown: choose answer or linear")
         if head == "linear" and not isinstance(getattr(backbone, "score", None), nn.Linear):
             raise InputError(f"head='linear': {type(backbone).__name__} has no linear layer called score")
+        if lora_alpha is not None and lora_rank is None:
+            raise InputError(f"lora_alpha={lora_alpha} has no updates to count without lora_rank: give one, or neither")
+        check_vocabulary(tokenizer, backbone)
         pad_id = _folder.token_id(tokenizer, "pad", "eos")
         self.head_name: CausalHead = head
         self.text_tokenizer = tokenizer
@@ -173,8 +177,8 @@ class CausalReranker(nn.Module):
             tokenizer,
             head=head,
             template=template,
-            max_length=max_length or settings.get("max_length", 512),
-            query_length=query_length or settings.get("query_length", 64),
+            max_length=settings.get("max_length", 512) if max_length is None else max_length,
+            query_length=settings.get("query_length", 64) if query_length is None else query_length,
             layers=layers,
             lora_rank=lora_rank,
             lora_alpha=lora_alpha,

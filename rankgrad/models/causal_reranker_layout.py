@@ -72,7 +72,7 @@ def read(
     if head == "answer":
         yes, no = _answers(source, tokenizer, saved)
         prompt = replace(prompt, yes=yes, no=no)
-    longest = max_length or _saved_modules.longest(source) or 512
+    longest = (_saved_modules.longest(source) or 512) if max_length is None else max_length
     query_length = max((longest - tokens_around(tokenizer, prompt)) // 2, 1)
     found = {"head": head, "template": prompt.to_dict(), "max_length": longest, "query_length": query_length}
     return SavedReranker(found, saved)

@@ -18,6 +18,7 @@ from rankgrad.models._late_queries import encoded_queries
 from rankgrad.models._late_scores import training_scores
 from rankgrad.models._late_weights import QueryWeighing, fit_query_weights, new_query_weights, weighed
 from rankgrad.models._lengths import CutReport, positions, within
+from rankgrad.models._vocabulary import add_markers
 from rankgrad.models.colbert_layout import Layout
 from rankgrad.modules.projection import Projection
 from rankgrad.modules.projection_layer import ProjectionHead, ProjectionLayer
@@ -81,9 +82,9 @@ class ColBERT(nn.Module):
     ) -> None:
         super().__init__()
         rules = rules or LateInteractionRules()
-        new = [text for text in (rules.query_prefix, rules.document_prefix) if text]
-        if tokenizer.add_tokens([text for text in new if text not in tokenizer.get_vocab()], special_tokens=True):
-            backbone.resize_token_embeddings(len(tokenizer), mean_resizing=False)  # type: ignore[operator]
+        if xtr_top_k is not None and xtr_top_k < 1:
+            raise InputError(f"xtr_top_k={xtr_top_k}: score by at least 1 nearest token, or None for MaxSim")
+        add_markers(tokenizer, backbone, [text for text in (rules.query_prefix, rules.document_prefix) if text])
         self.text_tokenizer = tokenizer
         self.encoder = TextEncoder(backbone)
         self.rules = within(rules, positions(self.encoder))
@@ -128,8 +129,8 @@ class ColBERT(nn.Module):
             name: a folder, a hub id, or ``"minilm"`` (the packaged all-MiniLM-L6-v2).
             rules: None takes the folder's own, else the class's defaults.
             dim, head: of a new projection; a saved model's own projection is loaded whatever is said here.
-            matryoshka_dims, keep_share, query_weights: as in the class; None takes the folder's own.
-            truncate_dim, xtr_top_k: as in the class; no folder holds them.
+            matryoshka_dims, truncate_dim, keep_share, query_weights: as in the class; None takes the folder's own.
+            xtr_top_k: as in the class; no folder holds it.
             trust_remote_code: run code that comes with the model. Leave it off for files you do not know.
 
         Raises:
@@ -140,12 +141,11 @@ class ColBERT(nn.Module):
         beside, extras = (None, {}) if saved is None else (saved.beside, saved.extras)
         backbone = _folder.load_backbone(source, trust_remote_code=trust_remote_code, beside=beside)
         tokenizer = _folder.load_tokenizer(source, trust_remote_code=trust_remote_code)
-        options = _late_extras.options(extras, matryoshka_dims, keep_share, query_weights)
-        options |= {"truncate_dim": truncate_dim, "xtr_top_k": xtr_top_k}
+        options = _late_extras.options(extras, matryoshka_dims, keep_share, query_weights, truncate_dim)
         if saved is None:
-            return cls(backbone, tokenizer, rules=rules, dim=dim, head=head, **options).eval()
+            return cls(backbone, tokenizer, rules=rules, dim=dim, head=head, xtr_top_k=xtr_top_k, **options).eval()
         own_rules = colbert_layout.final_rules(saved, tokenizer)
-        model = cls(backbone, tokenizer, rules=rules or own_rules, head=saved.layers, **options)
+        model = cls(backbone, tokenizer, rules=rules or own_rules, head=saved.layers, xtr_top_k=xtr_top_k, **options)
         _late_extras.load(source, extras, model.pruner, model.query_weights)
         return model.eval()
 
@@ -161,7 +161,7 @@ class ColBERT(nn.Module):
             InputError: when the layout has no place for a part of the model.
         """
         check_replaceable(folder, _folder.CONFIG)
-        extras = _late_extras.settings(self.matryoshka_dims, self.pruner, self.query_weights)
+        extras = _late_extras.settings(self.matryoshka_dims, self.projection, self.pruner, self.query_weights)
         layout = _late_extras.layout_for(layout, self.query_weights)
         with atomic_folder(folder) as temporary:
             parts = (self.backbone, self.text_tokenizer, self.rules, self.projection)

@@ -10,6 +10,7 @@ from torch import nn
 
 from rankgrad._checks import InputError
 from rankgrad.models import _folder, _multi_vector_layout, _own_layout, _pylate_layout, _stanford_layout
+from rankgrad.models._dense_modules import without_cut
 from rankgrad.modules.projection import Projection
 from rankgrad.modules.projection_layer import ProjectionLayer
 from rankgrad.tokens import LateInteractionRules
@@ -27,7 +28,8 @@ class SavedColBERT(NamedTuple):
     Attributes:
         layout: whose folder it is.
         rules: with prompts as the folder has them; :func:`final_rules` turns what is one token into prefixes.
-        layers: of the projection; none, where the encoder's own states are the embeddings.
+        layers: of the projection, without one that only keeps the leading coordinates; none, where the encoder's own
+            states are the embeddings.
         beside: tensors in the encoder's weight file that are not the encoder's.
         lower_case: texts are put into lower case before the tokenizer's own rules.
         extras: settings that only this library knows.
@@ -66,6 +68,8 @@ def read(source: str) -> SavedColBERT | None:
         beside = (_stanford_layout.PROJECTION,)
     else:
         return None
+    if layout in ("sentence-transformers", "pylate"):
+        layers = without_cut(layers, extras.get("truncate_dim"), source)
     lower_case = _folder.read_json(_folder.fetch(source, "sentence_bert_config.json")).get("do_lower_case", False)
     return SavedColBERT(layout, rules, layers, beside, bool(lower_case), extras)
 
@@ -109,6 +113,7 @@ def write(
     _folder.save_tokenizer(tokenizer, folder)
     if layout == "stanford":
         _stanford_layout.write(folder, backbone, rules, projection)
+        extras = _narrowed(extras, projection.dim)
     else:
         _folder.save_backbone(backbone, folder)
     if layout == "pylate":
@@ -119,6 +124,13 @@ def write(
         extras = extras | _own_layout.write(folder, rules, projection)
     if extras:
         _folder.write_json(folder / _folder.SETTINGS, {"kind": _own_layout.KIND} | extras)
+
+
+def _narrowed(extras: dict[str, Any], dim: int) -> dict[str, Any]:
+    """The settings of a model that was written with ``dim`` coordinates, the others left out."""
+    kept = {name: value for name, value in extras.items() if name not in ("truncate_dim", "matryoshka_dims")}
+    widths = [width for width in extras.get("matryoshka_dims", ()) if width <= dim]
+    return kept | ({"matryoshka_dims": widths} if widths else {})
 
 
 def _gated(layers: Sequence[nn.Module] | nn.Sequential) -> bool:

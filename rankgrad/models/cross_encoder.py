@@ -17,6 +17,7 @@ from rankgrad.models._lengths import PairCutReport, pair_lengths, positions
 from rankgrad.models._pair_forward import layer_scores, padded_scores
 from rankgrad.models._pair_options import PairOptions, check_options
 from rankgrad.models._pair_score import score_lists, score_texts
+from rankgrad.models._vocabulary import check_vocabulary
 from rankgrad.modules.cross_attention import CrossAttentionBias
 from rankgrad.modules.score_head import FirstHead, InteractionHead, MeanHead
 from rankgrad.modules.text_encoder import TextEncoder
@@ -96,6 +97,7 @@ class CrossEncoder(nn.Module):
             raise InputError(f"head={head!r} is unknown: choose one of {', '.join(heads)}")
         self.head_name = head
         self.text_tokenizer = tokenizer
+        check_vocabulary(tokenizer, backbone)
         self.encoder = TextEncoder(backbone)
         self.tokenizer = PairTokenizer(
             tokenizer.backend_tokenizer,
@@ -158,15 +160,15 @@ class CrossEncoder(nn.Module):
             backbone,
             tokenizer,
             head=head,
-            max_length=max_length or settings.get("max_length", 256),
-            query_length=query_length or settings.get("query_length", 64),
+            max_length=settings.get("max_length", 256) if max_length is None else max_length,
+            query_length=settings.get("query_length", 64) if query_length is None else query_length,
             query_prompt=settings.get("query_prompt", "") if query_prompt is None else query_prompt,
             cross_attention_bias=cross_attention_bias,
             padding=padding,
             listwise=settings.get("listwise", False) if listwise is None else listwise,
             exits=settings.get("exits", ()) if exits is None else exits,
-            compress_layer=compress_layer or settings.get("compress_layer"),
-            compress_ratio=compress_ratio or settings.get("compress_ratio", 2),
+            compress_layer=settings.get("compress_layer") if compress_layer is None else compress_layer,
+            compress_ratio=settings.get("compress_ratio", 2) if compress_ratio is None else compress_ratio,
         )
         cross_encoder_layout.load_own(model, source, settings)
         return model.eval()

@@ -14,9 +14,11 @@ from rankgrad._checks import InputError
 from rankgrad._files import atomic_folder, check_replaceable
 from rankgrad.data.collate import LateInteractionFeatures, TextTokens
 from rankgrad.models import _folder, dense_encoder_layout
+from rankgrad.models._dense_modules import leading_coordinates
 from rankgrad.models._lengths import CutReport, positions, within
 from rankgrad.models._products import products
 from rankgrad.models._split_scores import encoded, split_scores
+from rankgrad.models._vocabulary import check_vocabulary
 from rankgrad.modules.pooling import POOLINGS, StatePooling, pool_states
 from rankgrad.modules.projection_layer import ProjectionLayer
 from rankgrad.modules.text_encoder import TextEncoder
@@ -83,7 +85,7 @@ class DenseEncoder(nn.Module):
         if not scale > 0:
             raise InputError(f"scale={scale}: similarities need a factor above 0")
         rules = LateInteractionRules(
-            query_length=query_length or document_length,
+            query_length=document_length if query_length is None else query_length,
             document_length=document_length,
             query_expansion=False,
             skip_words=(),
@@ -91,6 +93,7 @@ class DenseEncoder(nn.Module):
             document_prompt=document_prompt,
         )
         self.text_tokenizer = tokenizer
+        check_vocabulary(tokenizer, backbone)
         self.encoder = TextEncoder(backbone)
         self.rules = within(rules, positions(self.encoder))
         self.tokenizer = LateInteractionTokenizer(
@@ -130,8 +133,7 @@ class DenseEncoder(nn.Module):
         Args:
             name: a folder, a hub id, or ``"minilm"`` (the packaged all-MiniLM-L6-v2).
             pooling, normalize, similarity, scale, query_prompt, document_prompt, query_length, document_length,
-                matryoshka_dims: as in the class; None takes the folder's own, else the class's default.
-            truncate_dim: as in the class; no folder holds it.
+                matryoshka_dims, truncate_dim: as in the class; None takes the folder's own, else the class's default.
             trust_remote_code: run code that comes with the model. Leave it off for files you do not know.
 
         Raises:
@@ -152,10 +154,12 @@ class DenseEncoder(nn.Module):
             "query_length": query_length,
             "document_length": document_length,
             "matryoshka_dims": matryoshka_dims,
+            "truncate_dim": truncate_dim,
         }
         options = saved.options | {option: value for option, value in given.items() if value is not None}
-        backbone = _folder.load_backbone(source, trust_remote_code=trust_remote_code)
-        return cls(backbone, tokenizer, layers=saved.layers, truncate_dim=truncate_dim, **options).eval()
+        beside = () if saved.own else None
+        backbone = _folder.load_backbone(source, trust_remote_code=trust_remote_code, beside=beside)
+        return cls(backbone, tokenizer, layers=saved.layers, **options).eval()
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a complete folder in sentence-transformers' layout; all of it or nothing."""
@@ -164,6 +168,11 @@ class DenseEncoder(nn.Module):
             _folder.save_backbone(self.backbone, temporary)
             _folder.save_tokenizer(self.text_tokenizer, temporary)
             layers = [layer for layer in self.layers if isinstance(layer, ProjectionLayer)]
+            extras: dict[str, Any] = {"scale": self.scale, "matryoshka_dims": list(self.matryoshka_dims)}
+            if self.truncate_dim is not None:
+                # The library has no place for a width; a layer that takes the leading coordinates says the same.
+                layers.append(leading_coordinates(self.full_dim, self.truncate_dim))
+                extras["truncate_dim"] = self.truncate_dim
             dense_encoder_layout.write(
                 temporary,
                 self.rules,
@@ -172,7 +181,7 @@ class DenseEncoder(nn.Module):
                 pooling=self.pooling,
                 normalize=self.normalize,
                 similarity=self.similarity,
-                extras={"scale": self.scale, "matryoshka_dims": list(self.matryoshka_dims)},
+                extras=extras,
             )
 
     def truncate(self, width: int | None) -> DenseEncoder:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from rankgrad._checks import InputError
 from rankgrad.models import _folder
-from rankgrad.models._dense_modules import TANH, read_layers, write_layer
+from rankgrad.models._dense_modules import TANH, read_layers, without_cut, write_layer
 from rankgrad.models._pooling_module import pooling_config, read_pooling
 from rankgrad.modules.pooling import StatePooling
 from rankgrad.modules.projection_layer import ProjectionLayer
@@ -25,13 +25,15 @@ class SavedDense(NamedTuple):
 
     Attributes:
         options: of the class, those that the folder tells.
-        layers: between pooling and normalisation.
+        layers: between pooling and normalisation, without one that only keeps the leading coordinates.
         lower_case: texts are put into lower case before the tokenizer's own rules.
+        own: the folder was written here, so that it holds nothing but the model.
     """
 
     options: dict[str, Any]
     layers: list[ProjectionLayer]
     lower_case: bool
+    own: bool
 
 
 def read(source: str) -> SavedDense:
@@ -45,7 +47,7 @@ def read(source: str) -> SavedDense:
         raise InputError(f"{source} holds a {extras.get('kind')}, no dense encoder: load it with its own class")
     modules = _folder.read_modules(source)
     if not modules:
-        return SavedDense({}, [], False)
+        return SavedDense({}, [], False, bool(extras))
     settings = _folder.read_json(_folder.fetch(source, _CONFIG))
     kinds = [module["type"].rpartition(".")[2] for module in modules]
     dense = kinds[2:].count("Dense")
@@ -69,9 +71,10 @@ def read(source: str) -> SavedDense:
     }
     for side, prompt in _prompts(settings).items():
         options[f"{side}_prompt"] = prompt
-    options |= {name: extras[name] for name in ("scale", "matryoshka_dims") if name in extras}
+    options |= {name: extras[name] for name in ("scale", "matryoshka_dims", "truncate_dim") if name in extras}
     layers = read_layers(source, default_activation=TANH)
-    return SavedDense(options, layers, bool(transformer.get("do_lower_case")))
+    layers = without_cut(layers, extras.get("truncate_dim"), source)
+    return SavedDense(options, layers, bool(transformer.get("do_lower_case")), bool(extras))
 
 
 def write(

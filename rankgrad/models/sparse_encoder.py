@@ -19,6 +19,7 @@ from rankgrad.models._headed import load_headed
 from rankgrad.models._lengths import CutReport, positions, within
 from rankgrad.models._products import products
 from rankgrad.models._split_scores import split_scores
+from rankgrad.models._vocabulary import check_vocabulary
 from rankgrad.modules.query_weights import inverse_document_frequencies
 from rankgrad.modules.sparse_rows import SparseRows, largest
 from rankgrad.modules.text_encoder import TextEncoder
@@ -88,12 +89,13 @@ class SparseEncoder(nn.Module):
             if k is not None and k < 1:
                 raise InputError(f"{name}={k}: keep at least 1 term, or None for all")
         rules = LateInteractionRules(
-            query_length=query_length or document_length,
+            query_length=document_length if query_length is None else query_length,
             document_length=document_length,
             query_expansion=False,
             skip_words=(),
         )
         self.text_tokenizer = tokenizer
+        check_vocabulary(tokenizer, backbone)
         self.encoder = backbone
         self.rules = within(rules, positions(TextEncoder(backbone)))
         self.tokenizer = LateInteractionTokenizer(

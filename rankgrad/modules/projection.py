@@ -27,7 +27,7 @@ class Projection(nn.Module):
         - returns: ``[..., dim]`` of unit length, in float32
 
     Raises:
-        InputError: for a head without a ``dim``, or a ``truncate_dim`` beyond it.
+        InputError: for a ``dim`` below 1, a head without a ``dim``, or a ``truncate_dim`` beyond it.
 
     Reference:
         Khattab and Zaharia, "ColBERT: Efficient and Effective Passage Search via Contextualized Late Interaction over
@@ -50,8 +50,11 @@ class Projection(nn.Module):
         super().__init__()
         if dim is None and head is not None:
             raise InputError("head: a projection head needs the width of the embeddings; set dim, or leave head out")
+        if dim is not None and dim < 1:
+            raise InputError(f"dim={dim}: embeddings have a width of at least 1; None leaves the projection out")
         self.hidden_size = hidden_size
-        self.layers = nn.Sequential(*((head or ProjectionHead()).layers(hidden_size, dim) if dim else ()))
+        layers = () if dim is None else (head or ProjectionHead()).layers(hidden_size, dim)
+        self.layers = nn.Sequential(*layers)
         self.truncate_dim: int | None = None
         self.truncate(truncate_dim)
 

@@ -19,6 +19,7 @@ class FirstHead(nn.Module):
         - returns: float32 ``[batch]``
 
     Example:
+        >>> import torch
         >>> head, sides = FirstHead(2), torch.zeros(2, 1, 3, dtype=torch.bool)
         >>> head(torch.zeros(1, 3, 2), *sides).shape
         torch.Size([1])
@@ -48,6 +49,7 @@ class MeanHead(nn.Module):
         - returns: float32 ``[batch]``
 
     Example:
+        >>> import torch
         >>> hidden = torch.eye(3)[None]
         >>> sides = torch.tensor([[[False, True, False]], [[False, False, True]]])
         >>> MeanHead(3)(hidden, *sides).tolist()
@@ -85,6 +87,7 @@ class InteractionHead(nn.Module):
         - returns: float32 ``[batch]``; a pair without document tokens gets the lowest cosine, -1, for each query token
 
     Example:
+        >>> import torch
         >>> hidden = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]]])
         >>> sides = torch.tensor([[[False, True, False]], [[False, False, True]]])
         >>> InteractionHead(2)(hidden, *sides).tolist()

@@ -22,8 +22,8 @@ class TokenPruner(nn.Module):
         share: part of the tokens that is kept, above 0 to 1; at least one of each document.
 
     Attributes:
-        penalties: of what was scored since a list was put here, see :class:`rankgrad.training.KeepShare`; None = nobody
-            asks for them.
+        counts: of each group of documents scored since a list was put here, how many tokens the gates keep and how
+            many are real, see :class:`rankgrad.training.KeepShare`; None = nobody asks for them.
 
     Shape:
         - embeddings: ``[..., dim]``
@@ -44,7 +44,7 @@ class TokenPruner(nn.Module):
         if not 0 < share <= 1:
             raise InputError(f"share={share}: keep more than 0 and at most 1 of the tokens")
         self.share = share
-        self.penalties: list[Tensor] | None = None
+        self.counts: list[tuple[Tensor, Tensor]] | None = None
         self.gate = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, 1))
         # Everything is kept at first: sigmoid(3) = 0.95.
         nn.init.constant_(self.gate[-1].bias, 3.0)  # type: ignore[arg-type]
@@ -66,9 +66,16 @@ class TokenPruner(nn.Module):
         return mask & (place < wanted)
 
     def remember(self, logits: Tensor, mask: Tensor) -> None:
-        """Keep the :func:`keep_penalty` for whoever adds it to the loss."""
-        if self.penalties is not None:
-            self.penalties.append(keep_penalty(logits, mask, share=self.share))
+        """Count the tokens of a group for the :meth:`penalty` of the whole batch."""
+        if self.counts is not None:
+            self.counts.append(_kept_and_real(logits, mask))
+
+    def penalty(self) -> Tensor | None:
+        """The :func:`keep_penalty` of all tokens in ``counts``, however they were grouped; None where it holds none."""
+        if not self.counts:
+            return None
+        kept, real = (torch.stack(each).sum() for each in zip(*self.counts, strict=True))
+        return _penalty(kept, real, self.share)
 
     def lower(self, queries: Tensor, documents: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings with one more coordinate, which lowers each similarity with a token by ``-log sigmoid(z)``.
@@ -97,5 +104,13 @@ def keep_penalty(logits: Tensor, mask: Tensor, *, share: float) -> Tensor:
         >>> keep_penalty(torch.tensor([20.0, -20.0]), torch.tensor([True, True]), share=0.25).item()
         0.0625
     """
-    kept = logits.sigmoid().masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1)
-    return (kept - share).square() * mask.any()
+    return _penalty(*_kept_and_real(logits, mask), share)
+
+
+def _kept_and_real(logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """How many tokens the gates keep (soft), and how many are real."""
+    return logits.sigmoid().masked_fill(~mask, 0.0).sum(), mask.sum()
+
+
+def _penalty(kept: Tensor, real: Tensor, share: float) -> Tensor:
+    return (kept / real.clamp(min=1) - share).square() * (real > 0)

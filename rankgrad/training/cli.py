@@ -20,7 +20,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.strategies import ModelParallelStrategy
 
-from rankgrad._checks import InputError
+from rankgrad._checks import InputError, MissingExtraError
 from rankgrad._files import atomic_file
 from rankgrad.data.datamodule import ListDataModule
 from rankgrad.data.feature_datamodule import FeatureListDataModule
@@ -84,6 +84,8 @@ class FitCLI(LightningCLI):
         run.add_argument("--tensorboard", type=bool, default=True, help="Write curves for TensorBoard too.")
         super().add_core_arguments_to_parser(parser)
         parser.set_defaults({"model.metrics": METRICS})
+        self.refusals: list[Exception] = []
+        parser.add_instantiator(self._make, object)  # type: ignore[arg-type]
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Put the configuration files together, parse, and say in one line what is wrong."""
@@ -113,6 +115,33 @@ class FitCLI(LightningCLI):
         # The run folder's config.yaml describes the run, not how it was started this time.
         config.resume = config.overwrite = False
 
+    def instantiate_classes(self) -> None:
+        """Make the objects; where one refuses its values, that is what is wrong.
+
+        Of a type that is one of several, jsonargparse tries them all and lists why each of them fails, or goes on with
+        the value as it stands.
+        """
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            if not self.refusals and "\n" in str(error):
+                raise InputError(f"{_one_line(error)} (see rankgrad fit --help)") from error
+            if not self.refusals:
+                raise
+        if self.refusals:
+            raise self.refusals[0]
+
+    def _make(self, kind: type, *args: Any, **kwargs: Any) -> Any:
+        """Make one object, and remember why not."""
+        try:
+            return kind(*args, **kwargs)
+        except (InputError, MissingExtraError, OSError) as error:
+            self.refusals.append(error)
+            raise
+        except (ValueError, MisconfigurationException) as error:
+            self.refusals.append(InputError(f"{kind.__name__}: {_one_line(error)}"))
+            raise
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer what the run folder needs, beside what the configuration asks for."""
         config = self._get(self.config_init, "trainer")
@@ -131,8 +160,8 @@ class FitCLI(LightningCLI):
         config.default_root_dir = own["default_root_dir"]
         try:
             return super().instantiate_trainer(**kwargs)
-        except (MisconfigurationException, ValueError, ModuleNotFoundError) as error:
-            raise InputError(f"trainer: {error}") from error
+        except (MisconfigurationException, ValueError, TypeError, ModuleNotFoundError) as error:
+            raise InputError(f"trainer: {_one_line(error)}") from error
 
     def fit(self) -> None:
         """Train to the end."""
@@ -254,6 +283,10 @@ def _repeatable(accelerator: Any) -> bool | Literal["warn"]:
     There they are named in a warning instead of ending the run.
     """
     return True if accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available()) else "warn"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _listed(value: Any) -> list[Any]:

@@ -19,6 +19,7 @@ from rankgrad._checks import InputError
 from rankgrad._files import atomic_file
 from rankgrad.data import CandidateList, Run, Task
 from rankgrad.data.collate import ListCollate
+from rankgrad.data.datamodule import ReportedCollate
 from rankgrad.rerank import LateInteractionReranker
 from rankgrad.rerank.late_interaction import LateInteractionEncoder
 from rankgrad.types import Ranking
@@ -41,6 +42,8 @@ def teacher_scores(
     lists: Sequence[CandidateList], teacher: Teacher, *, batch_size: int = 8, progress: bool = True
 ) -> list[CandidateList]:
     """Score every candidate with a teacher, for ``KLDistillLoss`` and ``MarginMSELoss``.
+
+    Texts that the teacher's encoder cannot read to their end are cut, which is said once.
 
     Args:
         lists: candidate lists; teacher scores they have are replaced.
@@ -72,7 +75,10 @@ def teacher_scores(
         raise TypeError(
             f"teacher: expected a model with a tokenizer or an object with score(), got {type(teacher).__name__}"
         )
-    score = _late_interaction(lists, teacher, progress) if hasattr(teacher, "encode_documents") else _scores
+    if hasattr(teacher, "encode_documents"):
+        score = _late_interaction(lists, teacher, progress)
+    else:
+        score = _model_scores(teacher) if isinstance(teacher, nn.Module) else _pair_scores
     scored: list[CandidateList] = []
     starts = range(0, len(lists), batch_size)
     for start in tqdm(starts, desc="scoring with the teacher", disable=not progress or not sys.stderr.isatty()):
@@ -134,25 +140,29 @@ def _late_interaction(lists: Sequence[CandidateList], teacher: Any, progress: bo
     return score
 
 
-def _scores(lists: Sequence[CandidateList], teacher: Any) -> list[Tensor]:
-    sizes = [len(one.documents) for one in lists]
-    if isinstance(teacher, nn.Module):
-        rows = _model_scores(lists, teacher)
-        return [row[:size] for row, size in zip(rows, sizes, strict=True)]
+def _pair_scores(lists: Sequence[CandidateList], teacher: Any) -> list[Tensor]:
     queries = [one.query for one in lists for _ in one.documents]
     documents = [text for one in lists for text in one.documents]
+    sizes = [len(one.documents) for one in lists]
     return list(torch.as_tensor(teacher.score(queries, documents)).float().split(sizes))
 
 
-@torch.no_grad()
-def _model_scores(lists: Sequence[CandidateList], teacher: nn.Module) -> Tensor:
-    """Scores ``[lists, longest]`` of a model, dropout off."""
-    training = teacher.training
-    teacher.eval()
-    try:
-        device = next(teacher.parameters()).device
-        bare = [replace(one, teacher_scores=None) for one in lists]
-        features = ListCollate(teacher.tokenizer)(bare).features  # type: ignore[arg-type]
-        return teacher(move_data_to_device(features, device)).float().cpu()
-    finally:
-        teacher.train(training)
+def _model_scores(model: nn.Module) -> _Score:
+    """What scores a batch of lists with a model, dropout off."""
+    collate: Any = ListCollate(model.tokenizer)  # type: ignore[arg-type]
+    if hasattr(model, "texts"):
+        collate = ReportedCollate(collate, model.texts)
+
+    @torch.no_grad()
+    def score(lists: Sequence[CandidateList], teacher: nn.Module) -> list[Tensor]:
+        training = teacher.training
+        teacher.eval()
+        try:
+            device = next(teacher.parameters()).device
+            features = collate([replace(one, teacher_scores=None) for one in lists]).features
+            rows = teacher(move_data_to_device(features, device)).float().cpu()
+        finally:
+            teacher.train(training)
+        return [row[: len(one.documents)] for row, one in zip(rows, lists, strict=True)]
+
+    return score

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytorch_lightning as pl
-import torch
 
 from rankgrad._checks import InputError
 from rankgrad.modules.token_pruner import TokenPruner
@@ -15,7 +14,9 @@ from rankgrad.training._penalties import add_penalty
 class KeepShare(pl.Callback):
     """Add a pruner's :func:`rankgrad.modules.keep_penalty` to the loss of each batch.
 
-    Without it the gates of a :class:`rankgrad.modules.TokenPruner` learn to keep everything.
+    Without it the gates of a :class:`rankgrad.modules.TokenPruner` learn to keep everything. The share is that of all
+    documents of the batch together, so the penalty does not depend on how they are grouped (``group_size``,
+    ``grad_cache_tokens``).
 
     Args:
         weight: of the penalty.
@@ -39,17 +40,17 @@ class KeepShare(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Ask the pruner for its penalties."""
-        _pruner(pl_module).penalties = []
+        """Ask the pruner to count."""
+        _pruner(pl_module).counts = []
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Any) -> None:
-        """Add them."""
+        """Add the penalty."""
         pruner = _pruner(pl_module)
-        if pruner.penalties:
-            penalty = torch.stack(pruner.penalties).mean()
+        penalty = pruner.penalty()
+        if penalty is not None:
             add_penalty(trainer, loss, self.weight * penalty)
             pl_module.log("train/keep_penalty", penalty)
-        pruner.penalties = None
+        pruner.counts = None
 
 
 def _pruner(pl_module: pl.LightningModule) -> TokenPruner:

@@ -13,6 +13,27 @@ from rankgrad._checks import InputError
 Decay = Literal["linear", "cosine", "constant"]
 
 
+def check_at_least_0(**values: float | None) -> None:
+    """Refuse what would train away from the loss.
+
+    Args:
+        values: numbers by the name that messages give them; None = not given.
+
+    Raises:
+        InputError: for a number that is below 0 or not finite.
+
+    Example:
+        >>> check_at_least_0(learning_rate=1e-3, head_learning_rate=None)
+        >>> check_at_least_0(learning_rate=-1.0)
+        Traceback (most recent call last):
+        ...
+        rankgrad._checks.InputError: learning_rate=-1.0: expected a finite number of at least 0
+    """
+    for name, value in values.items():
+        if value is not None and not 0 <= value < math.inf:
+            raise InputError(f"{name}={value}: expected a finite number of at least 0")
+
+
 def parameter_groups(
     model: nn.Module, *, learning_rate: float, weight_decay: float, head_learning_rate: float | None = None
 ) -> list[dict[str, Any]]:
@@ -31,7 +52,8 @@ def parameter_groups(
         Groups with ``params``, ``lr``, ``weight_decay`` and ``peak`` (the highest ``lr``); empty groups are left out.
 
     Raises:
-        InputError: when nothing is trainable, or a head rate is given for a model without an ``encoder``.
+        InputError: when nothing is trainable, a head rate is given for a model without an ``encoder``, or a rate or the
+            decay is below 0.
 
     Reference:
         Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
@@ -41,6 +63,7 @@ def parameter_groups(
         >>> [(len(group["params"]), group["weight_decay"]) for group in groups]
         [(1, 0.1), (1, 0.0)]
     """
+    check_at_least_0(learning_rate=learning_rate, weight_decay=weight_decay, head_learning_rate=head_learning_rate)
     encoders = getattr(model, "encoders", None) or (getattr(model, "encoder", None),)
     inside = {one for part in encoders if isinstance(part, nn.Module) for one in part.parameters()}
     if head_learning_rate is not None and not inside:

@@ -28,8 +28,10 @@ def quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             for notice in _NOTICES:
                 warnings.filterwarnings("ignore", message=notice)
-            # Its command line calls what jsonargparse 4.53 deprecates.
-            warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"pytorch_lightning\.cli")
+            # Its command line, and ours on top of it, call what jsonargparse 4.53 deprecates.
+            warnings.filterwarnings(
+                "ignore", category=DeprecationWarning, module=r"(pytorch_lightning|rankgrad\.training)\.cli"
+            )
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from rankgrad._checks import InputError
-from rankgrad.data.collate import ListBatch
+from rankgrad.data.collate import ImageFeatures, LateInteractionFeatures, ListBatch
 from rankgrad.metrics import NDCG, ReciprocalRank
+from rankgrad.training._score_axes import check_loss, loss_of
 from rankgrad.training.backbone import compile_backbone, keep_few_activations
 from rankgrad.training.gather import Candidates, across_processes, check_process_group
 from rankgrad.training.grad_cache import cached_scores, embed, split_model
 from rankgrad.training.meters import PerQuery
-from rankgrad.training.optim import Decay, learning_rate_factor, parameter_groups, set_learning_rates
+from rankgrad.training.optim import Decay, check_at_least_0, learning_rate_factor, parameter_groups, set_learning_rates
 from rankgrad.training.sharding import check_strategy, shard
 
 Target = Literal["labels", "teacher_scores"]
@@ -47,8 +48,8 @@ class Ranker(pl.LightningModule):
         compile: compile the backbone, for lengths and batch sizes that change.
 
     Raises:
-        InputError: for options that the model cannot have; when the loss is no longer finite, or teacher scores are
-            wanted and the lists have none.
+        InputError: for options that the model cannot have, rates below 0, or a loss that cannot read scores of several
+            exits or widths; when the loss is no longer finite, or teacher scores are wanted and the batch has none.
     """
 
     def __init__(
@@ -71,12 +72,16 @@ class Ranker(pl.LightningModule):
         super().__init__()
         if target not in ("labels", "teacher_scores"):
             raise InputError(f"target={target!r}: choose labels or teacher_scores")
+        check_at_least_0(
+            learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup, head_learning_rate=head_learning_rate
+        )
         if grad_cache_tokens is not None and grad_cache_tokens < 1:
             raise InputError(f"grad_cache_tokens={grad_cache_tokens}: allow at least as many as the longest text")
         if grad_cache_tokens is not None or cross_device_negatives:
             split_model(model)
         if cross_device_negatives and target != "labels":
             raise InputError(f"cross_device_negatives=True with target={target}: no teacher saw those pairs; drop one")
+        check_loss(model, loss)
         self.model = model
         self.loss = loss
         self.target = target
@@ -113,7 +118,7 @@ class Ranker(pl.LightningModule):
     def training_step(self, batch: ListBatch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
         candidates = self._candidates(batch)
-        loss = self.loss(candidates.scores, candidates.labels, candidates.mask)
+        loss = loss_of(self.loss, candidates.scores, candidates.labels, candidates.mask)
         if not loss.isfinite():
             raise InputError(
                 f"the loss is {loss.item()} at step {self.trainer.global_step}: lower learning_rate "
@@ -147,7 +152,7 @@ class Ranker(pl.LightningModule):
         # A loss that learns (the thresholds of ordinal regression) starts from nothing, as a head does.
         learnt = [parameter for parameter in self.loss.parameters() if parameter.requires_grad]
         if learnt:
-            rate = self.head_learning_rate or self.learning_rate
+            rate = self.learning_rate if self.head_learning_rate is None else self.head_learning_rate
             groups.append({"params": learnt, "lr": rate, "peak": rate, "weight_decay": 0.0})
         return AdamW(groups)
 
@@ -196,6 +201,11 @@ class Ranker(pl.LightningModule):
         if self.target == "labels":
             return batch.labels
         if batch.teacher_scores is None:
+            if isinstance(batch.features, LateInteractionFeatures | ImageFeatures) and batch.features.slots is None:
+                raise InputError(
+                    "target=teacher_scores with in_batch_negatives=True: no teacher saw the documents of other lists; "
+                    "drop one"
+                )
             raise InputError(
                 "target=teacher_scores, but the training lists have none: add them with "
                 "rankgrad.training.teacher_scores, or set target=labels"

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from rankgrad import __version__
 from rankgrad.cli.main import build_parser
+from rankgrad.export import export_bundle
 from rankgrad.models import ColBERT, CrossEncoder
 from rankgrad.training.run_folder import RunFolder
 
@@ -51,6 +53,30 @@ def test_rerank_orders_by_the_models_own_scores(
     assert {int(row["document"]) - 1: row["score"] for row in results} == pytest.approx(
         dict(enumerate(expected)), abs=tolerance
     )
+
+
+def test_copies_of_a_document_are_one_candidate_of_model_and_bundle(
+    run: Any, tmp_path: Path, tiny_encoder_folder: Path
+) -> None:
+    """A listwise model's scores would else depend on how often a text is given."""
+    folder, bundle = tmp_path / "listwise", tmp_path / "bundle"
+    model = CrossEncoder.from_pretrained(tiny_encoder_folder, listwise=True, max_length=96)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    model.save_pretrained(folder)
+    export_bundle(model, bundle, variants=(), rank_agreement=-1.0)
+    texts = [TEXTS[2], TEXTS[0], TEXTS[1], TEXTS[0], TEXTS[2]]
+    torchs, exported = (
+        json.loads(run("rerank", "--model", each, "--json", QUERY, *texts).out)["results"] for each in (folder, bundle)
+    )
+    assert [row["document"] for row in torchs] == [row["document"] for row in exported]
+    assert [row["score"] for row in torchs] == pytest.approx([row["score"] for row in exported], abs=1e-3)
+    expected = dict(zip(TEXTS, model.eval().score([QUERY] * 3, [*TEXTS]).tolist(), strict=True))
+    assert {row["text"]: row["score"] for row in torchs} == pytest.approx(expected, abs=1e-4)
+    numbers = [int(row["document"]) for row in torchs]
+    assert numbers.index(1) + 1 == numbers.index(5)
+    assert numbers.index(2) + 1 == numbers.index(4)
 
 
 @pytest.mark.parametrize(

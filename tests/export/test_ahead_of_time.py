@@ -53,7 +53,7 @@ def on(name: str, value: str) -> dict[str, Any]:
         (on("capability", "sm_90"), "for capability sm_90"),
         (on("platform", "Plan9 mips"), "for platform Plan9 mips"),
         ({"tokenizer": {"max_length": 2}}, "settings cannot be used"),
-        ({"files": {}}, "cut off"),
+        ({"files": {}}, "it is changed"),
     ],
 )
 def test_packages_that_cannot_be_opened(

@@ -13,8 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankgrad import deploy
-from rankgrad.export import ParityError
-from rankgrad.export.parity import _relative, check_shapes, compare_scores, kendall_tau, relative_difference
+from rankgrad.export import ParityError, measured
+from rankgrad.export.parity import (
+    ScoreParity,
+    _relative,
+    check_shapes,
+    compare_scores,
+    kendall_tau,
+    relative_difference,
+)
 from rankgrad.export.probe import Shape, probe_lists, random_tokens, shapes
 from rankgrad.export.subjects import subject_of
 
@@ -130,3 +137,14 @@ def test_the_built_in_texts_differ_in_length() -> None:
     lengths = [len(document.split()) for _, documents in probe_lists() for document in documents]
     assert len(lengths) == 60
     assert min(lengths) < 6 < 50 < max(lengths)
+
+
+def test_an_agreement_that_rounding_put_below_its_bound_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    taus = iter([0.7999999999999999, 0.79])
+    found = ScoreParity(0.0, 0.0, 1.0, 1.0, 0.0, 0.0)
+    monkeypatch.setattr(measured, "compare_scores", lambda *_: found._replace(kendall_tau=next(taus)))
+    model: Any = None
+    opened: Any = {"int8": None}
+    measured.compare_variants(model, opened, [], tolerance=1e-5, rank_agreement=0.8)
+    with pytest.raises(ParityError, match="the int8 graph ranks otherwise than torch"):
+        measured.compare_variants(model, opened, [], tolerance=1e-5, rank_agreement=0.8)

@@ -142,6 +142,40 @@ def test_micro_batches_give_the_same_scores(colbert: Callable[..., ColBERT]) -> 
     torch.testing.assert_close(cached_scores(model, batch.features, micro_batch_tokens=16), wanted)
 
 
+@pytest.mark.parametrize("tokens", [16, 40, None])
+def test_the_keep_penalty_is_that_of_the_whole_batch(colbert: Callable[..., ColBERT], tokens: int | None) -> None:
+    model = colbert(keep_share=0.5)
+    assert model.pruner is not None
+    torch.nn.init.normal_(model.pruner.gate[-1].weight, std=5.0)  # type: ignore[arg-type]
+    batch = batch_of(model)
+    model.training = True  # the model's own flag alone: no dropout
+    logits = [model.pruner(model.embed_documents(group))[group.scored] for group in batch.features.documents]
+    wanted = (torch.cat(logits).sigmoid().mean() - 0.5).square()
+    parameters = list(model.encoder.parameters()) + list(model.pruner.parameters())
+    expected = torch.autograd.grad(wanted, parameters, allow_unused=True)
+    found: list[torch.Tensor | None] = []
+
+    class Look(KeepShare):
+        def on_before_backward(self, trainer, pl_module, loss) -> None:
+            super().on_before_backward(trainer, pl_module, loss)
+            found.extend(torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True))
+
+    pruner_alone = lambda scores, labels, mask: scores.sum() * 0  # noqa: E731
+    ranker = SimpleNamespace(model=model, log=lambda name, value: found.append(value))
+    trainer = SimpleNamespace(accumulate_grad_batches=1, precision_plugin=None)
+    keep = Look()
+    keep.on_train_batch_start(trainer, ranker, batch, 0)  # type: ignore[arg-type]
+    if tokens is None:
+        scores = model(batch.features)
+    else:
+        scores = cached_scores(model, batch.features, micro_batch_tokens=tokens)
+    keep.on_before_backward(trainer, ranker, pruner_alone(scores, batch.labels, batch.mask))  # type: ignore[arg-type]
+    torch.testing.assert_close(found[0], wanted, atol=1e-6, rtol=1e-5)
+    for gradient, reference in zip(found[1:], expected, strict=True):
+        if reference is not None and gradient is not None:
+            torch.testing.assert_close(gradient, reference, atol=1e-5, rtol=1e-5)
+
+
 def test_gates_learn_to_keep_the_share(colbert: Callable[..., ColBERT], tmp_path: Path) -> None:
     model = colbert(keep_share=0.5)
     model.encoder.requires_grad_(False)
@@ -157,7 +191,7 @@ def test_gates_learn_to_keep_the_share(colbert: Callable[..., ColBERT], tmp_path
     fit(model, SoftmaxLoss(), KeepShare(weight=10.0), steps=40, rate=2e-2)
     assert kept_on_average() == pytest.approx(0.5, abs=0.1)
     assert model.pruner is not None
-    assert model.pruner.penalties is None
+    assert model.pruner.counts is None
     model.eval().requires_grad_(False)
     documents = [document for one in LISTS for document in one.documents]
     packed = model.encode_documents(documents)

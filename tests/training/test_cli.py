@@ -16,6 +16,7 @@ import torch
 import yaml
 
 from rankgrad._checks import InputError
+from rankgrad.cli.main import main as rankgrad
 from rankgrad.models import CrossEncoder
 from rankgrad.training import read_curves
 from rankgrad.training.checkpoints import checkpoints_in
@@ -132,6 +133,57 @@ def test_mistakes(short: list[str], tmp_path: Path, words: list[str], message: s
     assert message.format(tmp=tmp_path / "empty") in str(raised.value)
     if "monitor" not in words[0]:
         assert not (tmp_path / "run").exists()
+
+
+COLBERT = "--model.model.class_path=rankgrad.models.ColBERT.from_pretrained"
+OWN_MESSAGES = {
+    "a part of the model": (
+        [COLBERT, "--model.model.head={depth: 9}"],
+        "depth=9: a projection head has 1, 2 or 3 layers",
+    ),
+    "a callback": (
+        ["--trainer.callbacks=rankgrad.training.SparsityPenalty"],
+        "queries and documents are both None: give a penalty to at least one",
+    ),
+    "a callback of a list": (
+        ["--trainer.callbacks=[{class_path: rankgrad.training.KeepShare, init_args: {weight: -1}}]"],
+        "weight=-1.0: the penalty needs a weight above 0",
+    ),
+    "a source": (
+        ["--data.source={class_path: rankgrad.data.BEIR, init_args: {folder: ., hold_out: 2}}"],
+        "hold_out=2.0: give a share of the training queries, at least 0 and below 1",
+    ),
+    "what would pass for a file": (
+        ["--data.candidates={class_path: rankgrad.training.BM25Negatives, init_args: {depth: 0}}"],
+        "depth=0: rank at least one document a query",
+    ),
+    "another library's object": (
+        [
+            (
+                "--trainer.callbacks=[{class_path: pytorch_lightning.callbacks.EarlyStopping, "
+                "init_args: {monitor: a, mode: b}}]"
+            )
+        ],
+        "EarlyStopping: `mode` can be min, max, got b",
+    ),
+    "the trainer": (
+        ["--trainer.devices=two"],
+        "trainer: `devices` selected with `CPUAccelerator` should be an int > 0.",
+    ),
+    "a rate below 0": (
+        ["--model.learning_rate=-1"],
+        "learning_rate=-1.0: expected a finite number of at least 0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "message"), OWN_MESSAGES.values(), ids=OWN_MESSAGES.keys())
+def test_what_an_object_refuses_is_its_own_line(
+    short: list[str], tmp_path: Path, capsys, words: list[str], message: str
+) -> None:
+    assert rankgrad(["fit", *short, *words]) == 2
+    assert capsys.readouterr().err.strip().splitlines() == [f"rankgrad: error: {message}"]
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_is_neither_replaced_nor_gone_on_with_unasked(short: list[str]) -> None:

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import os
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from rankgrad._checks import InputError
 from rankgrad.data import CandidateList, Collection, Task, Texts, read_teacher_scores
 from rankgrad.data.collate import ListCollate
 from rankgrad.data.datamodule import ListDataModule
-from rankgrad.losses import KLDistillLoss
+from rankgrad.losses import KLDistillLoss, SoftmaxLoss
 from rankgrad.models import ColBERT, CrossEncoder
 from rankgrad.ops import maxsim
+from rankgrad.tokens import LateInteractionRules
 from rankgrad.training import Ranker, RunFolder, read_curves, teacher_run, teacher_scores, write_teacher_scores
 
 LISTS = [
@@ -83,6 +87,48 @@ def test_scores_that_are_not_finite() -> None:
 
     with pytest.raises(InputError, match="query 'sort the list' are not all finite"):
         teacher_scores(LISTS, Broken(), progress=False)
+
+
+LONG = [
+    CandidateList("sort the list", (f"a {word} " * 400, f"open {word}"), (1.0, 0.0))
+    for word in ("sort", "file", "join", "date")
+]
+
+
+def test_pairs_that_a_teacher_cannot_read_to_their_end_are_said_once(tiny_encoder_folder: Path) -> None:
+    teacher = CrossEncoder.from_pretrained(tiny_encoder_folder, head="mean", max_length=1000)
+    with pytest.warns(UserWarning, match="were cut") as said:
+        teacher_scores(LONG, teacher, batch_size=2, progress=False)
+    assert [str(one.message) for one in said] == [
+        "2 of 4 pairs were cut at the encoder's 512 positions; max_length=1000 asks for more"
+    ]
+    assert teacher.tokenizer.cut["document"] == 4
+    quiet = CrossEncoder.from_pretrained(tiny_encoder_folder, head="mean", max_length=32, query_length=8)
+    teacher_scores(LONG, quiet, progress=False)  # cut as asked: warnings are errors here
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("kind", ["cross-encoder", "colbert"])
+def test_texts_that_training_cuts_at_the_encoders_positions_are_said_once(
+    tiny_encoder_folder: Path, kind: str, workers: int, capfd, monkeypatch
+) -> None:
+    if kind == "colbert":
+        rules = LateInteractionRules(document_length=1000)
+        model = ColBERT.from_pretrained(tiny_encoder_folder, rules=rules, dim=16)
+    else:
+        model = CrossEncoder.from_pretrained(tiny_encoder_folder, head="mean", max_length=1000)
+    data = ListDataModule(type("Long", (), {"lists": lambda self, split: LONG})(), batch_size=2, workers=workers)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "num_sanity_val_steps": 0}
+    trainer = pl.Trainer(accelerator="cpu", max_epochs=2, enable_model_summary=False, **quiet)
+    # As without pytest, which keeps warnings in a list, those of a worker in the worker's.
+    monkeypatch.setattr(warnings, "showwarning", lambda message, *rest: os.write(2, f"{message}\n".encode()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        trainer.fit(Ranker(model, SoftmaxLoss()), data)
+    words = capfd.readouterr().err
+    what = "2 of 4 document texts" if kind == "colbert" else "2 of 4 pairs"
+    assert words.count(f"{what} were cut at the encoder's 512 positions") == 1
+    assert words.count("were cut") == 1
 
 
 def test_what_is_no_teacher() -> None:

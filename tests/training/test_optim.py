@@ -22,6 +22,13 @@ def names_by_group(model: nn.Module, **options: float | None) -> dict[tuple[floa
     return {(group["lr"], group["weight_decay"]): {names[id(p)] for p in group["params"]} for group in groups}
 
 
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "head_learning_rate"])
+def test_rates_that_train_away_from_the_loss(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"^{name}={value}: expected a finite number of at least 0"):
+        parameter_groups(TwoParts(), **{"learning_rate": 1.0, "weight_decay": 0.1, name: value})
+
+
 def test_only_matrices_decay() -> None:
     assert names_by_group(TwoParts()) == {
         (1.0, 0.1): {"encoder.0.weight", "head.weight"},

@@ -9,9 +9,10 @@ from torch import nn
 from rankgrad._checks import InputError
 from rankgrad.data import CandidateList
 from rankgrad.data.collate import ListBatch, ListCollate
-from rankgrad.losses import KLDistillLoss, OrdinalLoss, SoftmaxLoss, kl_distill_loss, softmax_loss
+from rankgrad.losses import EarlyExitLoss, KLDistillLoss, OrdinalLoss, SoftmaxLoss, kl_distill_loss, softmax_loss
 from rankgrad.metrics import NDCG, AveragePrecision, ReciprocalRank, ndcg, reciprocal_rank
-from rankgrad.training import Ranker, RunFolder, read_curves
+from rankgrad.models import ColBERT, CrossEncoder
+from rankgrad.training import MatryoshkaLoss, Ranker, RunFolder, read_curves
 from rankgrad.training.checkpoints import checkpoints_in
 from rankgrad.training.optim import learning_rate_factor
 
@@ -88,6 +89,48 @@ def test_validation_is_the_mean_over_queries_of_all_batches(batch: ListBatch, mo
 def test_teacher_scores_that_are_not_there(train, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"target=teacher_scores, but the training lists have none"):
         train(RunFolder(tmp_path, tensorboard=False), ranker={"target": "teacher_scores"})
+
+
+def test_teacher_scores_that_in_batch_negatives_leave_out(new_colbert, lists) -> None:
+    lists.taught = True
+    model = new_colbert()
+    batch = ListCollate(model.tokenizer, in_batch_negatives=True)(lists.lists("train")[:2])
+    ranker = Ranker(model, KLDistillLoss(), target="teacher_scores")
+    with pytest.raises(InputError, match="target=teacher_scores with in_batch_negatives=True: no teacher saw"):
+        ranker.training_step(batch, 0)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "warmup", "head_learning_rate"])
+def test_rates_below_0(name: str) -> None:
+    with pytest.raises(InputError, match=f"^{name}=-1: expected a finite number of at least 0"):
+        Ranker(Given(), SoftmaxLoss(), **{name: -1})
+
+
+class Inside(nn.Module):
+    """A loss that Ranker does not know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss = SoftmaxLoss()
+
+    def forward(self, scores, labels, mask):
+        return self.loss(scores, labels, mask)
+
+
+def test_scores_of_several_exits_or_widths_need_a_loss_for_them(tiny_encoder_folder: Path, lists) -> None:
+    exits = CrossEncoder.from_pretrained(tiny_encoder_folder, exits=(1,))
+    with pytest.raises(InputError, match=r"^exits: .* SoftmaxLoss cannot read; wrap it in .*EarlyExitLoss$"):
+        Ranker(exits, SoftmaxLoss())
+    widths = ColBERT.from_pretrained(tiny_encoder_folder, dim=16, matryoshka_dims=(16, 8))
+    with pytest.raises(InputError, match=r"^matryoshka_dims: .* SoftmaxLoss cannot read; wrap it in .*MatryoshkaLoss$"):
+        Ranker(widths, SoftmaxLoss())
+    Ranker(exits, EarlyExitLoss(SoftmaxLoss()))
+    Ranker(widths, MatryoshkaLoss(SoftmaxLoss()))
+    for model in (exits, widths):
+        batch = ListCollate(model.tokenizer)(lists.lists("train")[:2])
+        ranker = Ranker(model.train(), Inside())
+        with pytest.raises(InputError, match=r"the model gives 2 tables of scores .*, which Inside cannot read; wrap"):
+            ranker.training_step(batch, 0)
 
 
 def test_an_unknown_target() -> None:
