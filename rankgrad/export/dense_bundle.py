@@ -16,6 +16,7 @@ from rankgrad.export.subject import Probe
 from rankgrad.export.token_inputs import TOKENS, as_tensors, token_example, token_probes
 from rankgrad.export.trace import Axes
 from rankgrad.models import DenseEncoder, dense_encoder_layout
+from rankgrad.models._dense_modules import leading_coordinates
 from rankgrad.models._folder import SETTINGS, write_json
 from rankgrad.modules.pooling import pool_states
 from rankgrad.modules.projection_layer import ProjectionLayer
@@ -73,9 +74,7 @@ class DenseSubject:
         layers = [layer for layer in model.layers if isinstance(layer, ProjectionLayer)]
         if model.truncate_dim is not None:
             # The library has no place for a width; a layer that takes the leading coordinates says the same.
-            cut = ProjectionLayer(model.full_dim, model.truncate_dim)
-            nn.init.eye_(cut.linear.weight)
-            layers.append(cut)
+            layers.append(leading_coordinates(model.full_dim, model.truncate_dim))
         dense_encoder_layout.write(
             folder,
             model.rules,

@@ -10,8 +10,11 @@ from rankgrad._checks import require
 from rankgrad.modules.encoder_layers import with_module
 
 
-def classify(model: nn.Module, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+class Classifier(nn.Module):
     """What an ``AutoModelForSequenceClassification`` makes of its encoder's last states.
+
+    The model's own ``forward`` is run with a stand-in for the encoder, so that its pooling, dropout and layers are what
+    they are in it. Weights are shared with it. Made once, it is what a compiler can follow.
 
     Shape:
         hidden: ``[rows, tokens, hidden]``; attention_mask: int64 ``[rows, tokens]`` -> ``[rows, labels]``
@@ -23,17 +26,8 @@ def classify(model: nn.Module, hidden: Tensor, attention_mask: Tensor) -> Tensor
         >>> model = BertForSequenceClassification(BertConfig(**size, num_labels=1)).eval()
         >>> ids = torch.tensor([[1, 2, 3]])
         >>> hidden = model.bert(ids).last_hidden_state
-        >>> bool(torch.equal(classify(model, hidden, torch.ones_like(ids)), model(ids).logits))
+        >>> bool(torch.equal(Classifier(model)(hidden, torch.ones_like(ids)), model(ids).logits))
         True
-    """
-    return Classifier(model)(hidden, attention_mask)
-
-
-class Classifier(nn.Module):
-    """:func:`classify` with the model made ready: what a compiler can follow.
-
-    The model's own ``forward`` is run with a stand-in for the encoder, so that its pooling, dropout and layers are what
-    they are in it. Weights are shared with it.
     """
 
     def __init__(self, model: nn.Module) -> None:

@@ -97,8 +97,15 @@ def test_heads_and_numbers_that_are_not_read(kind: str, folder: Path) -> None:
     inside = "bert.embeddings.position_ids" if kind == "sparse" else "embeddings.position_ids"
     if kind in ("answer", "linear"):
         inside = "model.layers.0.self_attn.rotary_emb.inv_freq"
+    before = KINDS[kind](folder).state_dict()
     change(folder, lambda _: {inside: positions} | {name: torch.zeros(2) for name in names})
-    KINDS[kind](folder)
+    after = KINDS[kind](folder).state_dict()
+    # What a folder does not hold starts at random.
+    held = [name for name in before if name.startswith(("encoder.", "backbone.")) and ".pooler." not in name]
+    held = [name for name in held if not name.endswith(("classifier.weight", "score.weight"))]
+    assert len(held) > 10
+    for name in held:
+        torch.testing.assert_close(after[name], before[name], atol=0, rtol=0, msg=name)
 
 
 @pytest.mark.parametrize("kind", ["dense", "colbert", "pair", "classifier"])
@@ -110,5 +117,8 @@ def test_encoders_of_models_with_heads(kind: str, tiny_encoder_folder: Path, tmp
     for head in (BertForPreTraining, *([] if kind == "classifier" else [BertForTokenClassification])):
         folder = tmp_path / head.__name__
         AutoTokenizer.from_pretrained(tiny_encoder_folder).save_pretrained(folder)
-        head(config).save_pretrained(folder)
-        KINDS[kind](folder)
+        saved = head(config)
+        saved.save_pretrained(folder)
+        loaded = KINDS[kind](folder).state_dict()
+        name, weight = next(each for each in loaded.items() if each[0].endswith("layer.1.output.dense.weight"))
+        assert torch.equal(weight, saved.bert.encoder.layer[1].output.dense.weight), name
