@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable, Collection
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from rankgrad._checks import InputError
 
 Run: TypeAlias = Callable[[argparse.Namespace], int]
 
+_NEGATIVE_NUMBER = re.compile(r"-(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$")
+
 
 class Parser(argparse.ArgumentParser):
     """An ``ArgumentParser`` that says in one line what is wrong."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # Before Python 3.14 argparse takes -1e9, unlike -1, for an option.
+        self._negative_number_matcher = _NEGATIVE_NUMBER
 
     def error(self, message: str) -> NoReturn:
         """Print one line on standard error and exit with 2."""

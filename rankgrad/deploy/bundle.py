@@ -12,20 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rankgrad._checks import InputError, require
 from rankgrad.deploy.feature_ranker import FeatureRanker
 from rankgrad.deploy.graph import Graph
-from rankgrad.deploy.text_model import (
+from rankgrad.deploy.text_model import QUERY_WEIGHTS, TextModel, read_query_weights, text_model
+from rankgrad.deploy.text_settings import (
     NUMBER,
     OPTIONS,
-    QUERY_WEIGHTS,
     TEXT,
     TEXT_KINDS,
     TEXTS,
     TOKENIZER_SETTINGS,
     TRUTH,
     Expected,
-    TextModel,
     or_null,
-    read_query_weights,
-    text_model,
     whole,
 )
 from rankgrad.types import VARIANTS, Variant
@@ -57,7 +54,7 @@ _MAY_BE_NULL = ("files", "samples")
 class Settings(NamedTuple):
     """What ``rankgrad.json`` says that loading needs.
 
-    ``kind`` is ``feature_ranker`` or one of :data:`rankgrad.deploy.text_model.TEXT_KINDS`; ``graphs`` has for each
+    ``kind`` is ``feature_ranker`` or one of :data:`rankgrad.deploy.text_settings.TEXT_KINDS`; ``graphs`` has for each
     variant the file, its size in bytes and its SHA-256, and in ``data`` those of its weights where these lie in a file
     of their own. Of a model of texts ``tokenizer`` has the settings, ``dim`` the
     width of what the graph gives, 1 for scores, and ``options`` what only its kind has. Of a feature ranker
@@ -120,7 +117,7 @@ def load(folder: str | Path, *, variant: Variant = "fp32", threads: int | None =
     try:
         return text_model(settings.kind, runner, tokenizer, settings.tokenizer, dim=settings.dim, options=options)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{folder / MARKER}: the tokenizer's settings cannot be used ({error}): {_AGAIN}") from error
+        raise InputError(f"{folder / MARKER}: its settings cannot be used ({error}): {_AGAIN}") from error
 
 
 def read_settings(folder: str | Path) -> Settings:

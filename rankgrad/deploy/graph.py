@@ -45,7 +45,9 @@ class Graph:
         self.threads = threads or usable_cores()
         self._session = _session(path, self.threads)
         self.inputs: tuple[str, ...] = tuple(declared.name for declared in self._session.get_inputs())
-        self.output: str = self._session.get_outputs()[0].name
+        first = self._session.get_outputs()[0]
+        self.output: str = first.name
+        self.width: int | None = first.shape[-1] if first.shape and isinstance(first.shape[-1], int) else None
         self.batch_size = batch_size
 
     def __call__(self, rows: NamedTuple) -> np.ndarray:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -25,76 +24,8 @@ if TYPE_CHECKING:
 
 TextModel: TypeAlias = CrossEncoder | ColBERT | ColBERTReranker | DenseEncoder | SparseEncoder | CausalReranker
 
-TEXT_KINDS = ("cross_encoder", "colbert", "colbert_reranker", "dense_encoder", "sparse_encoder", "causal_reranker")
 QUERY_WEIGHTS = "idf.json"
-_LARGEST = 2**31 - 1
-
-
-class Expected(NamedTuple):
-    """What a value of ``rankgrad.json`` has to be: in words, and as a test of what JSON can hold."""
-
-    what: str
-    fits: Callable[[Any], bool]
-
-
-def whole(least: int, most: int = _LARGEST) -> Expected:
-    """A whole number within bounds.
-
-    Example:
-        >>> [whole(1).fits(value) for value in (1, 0, 1.0, True, None, 10**25)]
-        [True, False, False, False, False, False]
-    """
-    return Expected(
-        f"a whole number from {least} to {most}", lambda value: type(value) is int and least <= value <= most
-    )
-
-
-def or_null(expected: Expected) -> Expected:
-    """The same, or null."""
-    return Expected(f"{expected.what}, or null", lambda value: value is None or expected.fits(value))
-
-
-TEXT = Expected("a string", lambda value: isinstance(value, str))
-TEXTS = Expected(
-    "a list of strings", lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value)
-)
-TRUTH = Expected("true or false", lambda value: isinstance(value, bool))
-# A whole number may be too large for a float.
-NUMBER = Expected(
-    "a number", lambda value: type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)
-)
-_LENGTH, _ID = whole(1), whole(0)
-_LATE = {
-    "rules": {
-        **dict.fromkeys(("query_prefix", "document_prefix", "query_prompt", "document_prompt"), TEXT),
-        **dict.fromkeys(("query_length", "document_length"), _LENGTH),
-        **dict.fromkeys(("query_expansion", "attend_to_expansion"), TRUTH),
-        "skip_words": TEXTS,
-        "expansion_length": or_null(_LENGTH),
-    },
-    "mask_id": _ID,
-    "pad_id": _ID,
-}
-_LENGTHS = {"max_length": _LENGTH, "query_length": _LENGTH, "pad_id": _ID}
-_TEMPLATE = {**dict.fromkeys(("before", "body", "after", "instruction", "yes"), TEXT), "no": or_null(TEXT)}
-TOKENIZER_SETTINGS: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(TEXT_KINDS, _LATE),
-    "cross_encoder": {**_LENGTHS, "query_prompt": TEXT},
-    "causal_reranker": {**_LENGTHS, "template": _TEMPLATE},
-}
-"""Of each kind what its tokenizer's settings have to be, where they are given."""
-
-OPTIONS: dict[str, dict[str, Expected]] = {
-    "cross_encoder": {"listwise": TRUTH},
-    "colbert": {"lookup": TRUTH},
-    "dense_encoder": {
-        "similarity": Expected("'cosine' or 'dot'", lambda value: value in ("cosine", "dot")),
-        "normalize": TRUTH,
-        "scale": NUMBER,
-    },
-    "sparse_encoder": {"lookup": TRUTH, "query_top_k": or_null(_LENGTH), "document_top_k": or_null(_LENGTH)},
-}
-"""The same of its options."""
+_EMBED = ("colbert", "dense_encoder", "sparse_encoder")
 
 
 def text_model(
@@ -103,7 +34,7 @@ def text_model(
     """The model of a kind.
 
     Args:
-        kind: one of ``TEXT_KINDS``.
+        kind: one of :data:`rankgrad.deploy.text_settings.TEXT_KINDS`.
         graph: the exported graph.
         tokenizer: as its file has it.
         settings: of the tokenizer: lengths, rules, prompt.
@@ -119,6 +50,8 @@ def text_model(
         beyond = settings.get(name, 0) >= tokenizer.get_vocab_size()
         if beyond and tokenizer.id_to_token(settings[name]) is None:
             raise ValueError(f"{name}={settings[name]} is no token of this vocabulary")
+    if kind in _EMBED and graph.width not in (None, dim):
+        raise ValueError(f"dim={dim}, the graph gives {graph.width}")
     if kind == "cross_encoder":
         return CrossEncoder(graph, PairTokenizer(tokenizer, **settings), **options)
     if kind == "causal_reranker":

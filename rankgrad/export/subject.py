@@ -27,7 +27,7 @@ class Subject(Protocol):
     Attributes:
         model: a copy on the CPU, in float32 and eval mode.
         graph: the module that is traced; it shares the model's weights.
-        kind: one of :data:`rankgrad.deploy.text_model.TEXT_KINDS`.
+        kind: one of :data:`rankgrad.deploy.text_settings.TEXT_KINDS`.
         dim: width of the first output.
         axes: of the inputs, then of the outputs, by name.
     """

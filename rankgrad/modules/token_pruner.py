@@ -51,7 +51,8 @@ class TokenPruner(nn.Module):
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """The logits."""
-        return self.gate(embeddings).squeeze(-1).float()
+        first: nn.Linear = self.gate[0]  # type: ignore[assignment]
+        return self.gate(embeddings.to(first.weight.dtype)).squeeze(-1).float()
 
     def kept(self, embeddings: Tensor, mask: Tensor) -> Tensor:
         """The tokens to keep, bool ``[rows, tokens]``: of the real ones the share with the highest logits.

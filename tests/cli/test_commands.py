@@ -233,6 +233,12 @@ def test_fit_hands_its_arguments_on(
     assert given == expected
 
 
+@pytest.mark.parametrize("text", ["-1e9", "-2.5E-3", "-.5", "-7."])
+def test_a_negative_number_is_no_option(text: str) -> None:
+    words = ["mine", "--data", "x", "--out", "y", "--denoiser", "z", "--denoise-above", text]
+    assert build_parser().parse_args(words).denoise_above == float(text)
+
+
 COMMANDS = re.findall(r"^    ([a-z]+) ", build_parser().format_help(), re.MULTILINE)
 PRINTS_RESULTS = {"demo", "evaluate", "fuse", "mine", "encode", "index", "export", "rerank", "search", "verify"}
 

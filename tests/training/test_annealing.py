@@ -207,6 +207,21 @@ def test_gates_learn_to_keep_the_share(colbert: Callable[..., ColBERT], tmp_path
         again.truncate(4)
 
 
+def test_gates_of_half_precision_weights_learn_too(colbert: Callable[..., ColBERT]) -> None:
+    model = colbert(keep_share=0.5).eval()
+    batch = batch_of(model)
+    model.training = True  # the model's own flag alone: no dropout
+    wanted = model(batch.features)
+    scores = model.bfloat16()(batch.features)
+    torch.testing.assert_close(scores, wanted, atol=0.1, rtol=0.05, check_dtype=False)
+    scores.sum().backward()
+    assert model.pruner is not None
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.pruner.parameters())
+    model.eval()
+    packed = model.encode_documents(LISTS[0].documents)
+    assert len(packed.embeddings) < int(model.tokenizer.documents(LISTS[0].documents).scored.sum())
+
+
 def test_what_cannot_be_annealed(colbert: Callable[..., ColBERT]) -> None:
     for options in ({"start": 0.1, "end": 0.2}, {"end": 0.0}, {"share": 0.0}, {"shape": "cosine"}):
         with pytest.raises(InputError):
