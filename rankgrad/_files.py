@@ -66,12 +66,17 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def check_replaceable(path: str | Path, marker: str) -> None:
+def check_replaceable(path: str | Path, marker: str, *, in_place: bool = False) -> None:
     """Refuse to replace a folder that was not written by us (one that holds files but no ``marker``), or a file.
 
+    Args:
+        path: the folder that is to be written.
+        marker: the file that folders of this kind hold.
+        in_place: files are replaced one by one inside the folder, so it may be the working directory.
+
     Raises:
-        InputError: naming the folder, or the file that it would lie below, and the remedy; and for the working
-            directory.
+        InputError: naming the folder, or the file that it would lie below, and the remedy; and, unless ``in_place``,
+            for the working directory.
     """
     path = Path(path)
     for above in path.parents:
@@ -81,7 +86,8 @@ def check_replaceable(path: str | Path, marker: str) -> None:
         raise InputError(f"{path} holds other files (no {marker}) and would be replaced: name a new or empty folder")
     if path.is_file():
         raise InputError(f"{path} is a file: name a folder")
-    _check_movable(path)
+    if not in_place:
+        _check_movable(path)
 
 
 def _check_movable(path: str | Path) -> None:

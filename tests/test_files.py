@@ -74,6 +74,10 @@ def test_an_empty_working_directory_is_refused(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(InputError, match=r"^\. is or holds the working directory"):
         check_replaceable(".", MARKER)
     check_replaceable("new", MARKER)
+    check_replaceable(".", MARKER, in_place=True)
+    (tmp_path / "other").touch()
+    with pytest.raises(InputError, match="name a new or empty folder"):
+        check_replaceable(".", MARKER, in_place=True)
 
 
 def test_a_mount_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,7 +185,7 @@ class _Encoding(pl.LightningModule):
 
 
 def _prepare(folder: Path, content: dict[str, Any], overwrite: bool) -> None:
-    check_replaceable(folder, MANIFEST)
+    check_replaceable(folder, MANIFEST, in_place=True)
     if (folder / MANIFEST).is_file() and not overwrite:
         there = read_manifest(folder)
         differing = sorted(name for name in content if there.get(name) != content[name])

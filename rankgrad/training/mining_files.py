@@ -106,7 +106,7 @@ def mine_to_folder(
 
 
 def _prepare(folder: Path, settings: dict[str, Any], overwrite: bool) -> None:
-    check_replaceable(folder, SETTINGS)
+    check_replaceable(folder, SETTINGS, in_place=True)
     before = folder / SETTINGS
     if before.is_file() and not overwrite:
         try:

@@ -48,6 +48,14 @@ def test_dense_vectors(dense: DenseEncoder, tmp_path: Path) -> None:
     assert found.ids.tolist() == DenseRetriever(dense, TEXTS)(["sort values"], 5).ids.tolist()
 
 
+def test_the_working_directory_is_written_in_place(
+    dense: DenseEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert encode(dense, Path()).ids() == CORPUS.ids
+    assert shard_path(tmp_path, 0).is_file()
+
+
 def test_sparse_vectors(tiny_mlm_folder: Path, tmp_path: Path) -> None:
     model = SparseEncoder.from_pretrained(tiny_mlm_folder)
     vectors = encode(model, tmp_path).vectors()

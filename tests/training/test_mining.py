@@ -210,6 +210,17 @@ def test_a_stopped_run_goes_on_and_ends_like_one_that_was_not(tmp_path: Path) ->
     assert again.asked == []
 
 
+def test_the_working_directory_is_written_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine(Path(), Stopping())
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "lists.jsonl",
+        "mining.json",
+        "summary.json",
+        "triples.jsonl",
+    ]
+
+
 def test_the_files_are_what_the_readers_read(tmp_path: Path) -> None:
     done: list[int] = []
     summary = mine(tmp_path, Stopping(), on_progress=done.append)
