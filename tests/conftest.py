@@ -190,14 +190,22 @@ def tiny_bundle(
     return export
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+class SharedFromOneSeed:
     """Make what tests share from seed 0 too, whichever test is the first to ask for it."""
-    if fixturedef.scope == "function":
-        return (yield)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+        """Seed before the fixture is made, and leave the generator as it was."""
+        if fixturedef.scope == "function":
+            return (yield)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return (yield)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register as a plugin: of a conftest's own hooks pytest calls none for fixtures of the whole session."""
+    config.pluginmanager.register(SharedFromOneSeed())
 
 
 @pytest.fixture(autouse=True)
