@@ -101,11 +101,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     where = environment(options.device)
     # A quick run is no measurement: without a folder of its own it must not replace one.
     folder = arguments.out or (RESULTS.parents[1] / "runs" / "benchmarks" if options.quick else RESULTS)
-    path = record.path_for(folder, arguments.case, where.machine)
-    record.write(path, rows, where)
-    show(rows, where)
-    picture = PICTURES.get(arguments.case, draw)(path)
-    print(f"wrote {path} and {picture.name}")
+    for case in dict.fromkeys(row.case for row in rows):
+        members = [row for row in rows if row.case == case]
+        path = record.path_for(folder, case, where.machine)
+        record.write(path, members, where)
+        show(members, where)
+        picture = PICTURES.get(arguments.case, draw)(path)
+        print(f"wrote {path} and {picture.name}")
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from benchmarks.left_out import unless_left_out
@@ -21,28 +21,32 @@ CASE = "quality"
 def run(options: Options, plan: Plan) -> list[Row]:
     """Train every system from the same weights on the same lists, by steps and by the clock, and compare.
 
-    Every run is a process of its own, and its result a file; what is there already is not done again.
+    Every run is a process of its own, and its result a file; what is there already is not done again. The rows of each
+    collection and budget are a case, and so a CSV, of their own: those measured elsewhere or earlier stay as they are.
     """
     runs = _study(_kinds(SYSTEMS), options, plan) if options.quick else runs_of(SYSTEMS, DATA, plan.seeds, plan.budgets)
     if plan.variants:
         more = _study(_losses(VARIANTS) if options.quick else VARIANTS, options, plan)
         runs += [each for each in more if each not in runs]
-    return measured_rows(CASE, runs, options, plan)
+    return measured_rows(lambda each: f"{CASE}_{each.data}_{each.budget}", runs, options, plan)
 
 
 def study(case: str, recipes: Sequence[Recipe], options: Options, plan: Plan) -> list[Row]:
     """Systems on the built-in collection for the same number of steps."""
-    return measured_rows(case, _study(recipes, options, plan), options, plan)
+    return measured_rows(lambda each: case, _study(recipes, options, plan), options, plan)
 
 
-def measured_rows(case: str, runs: Sequence[Run], options: Options, plan: Plan) -> list[Row]:
+def measured_rows(case_of: Callable[[Run], str], runs: Sequence[Run], options: Options, plan: Plan) -> list[Row]:
     """Do the runs that are asked for and give the rows of all that are done.
+
+    Args:
+        case_of: the case that a run's rows belong to.
 
     Raises:
         WorkerError: when one of ours fails, or none is done. Those before it are kept.
     """
     if options.device != "cpu":
-        raise WorkerError(f"the {case} case is measured on the CPU: leave --device out")
+        raise WorkerError("trainings are compared on the CPU: leave --device out")
     if any(each.data == "scifact" for each in runs) and not plan.scifact.is_dir():
         print(f"skipped: scifact (no folder {plan.scifact}; name it with --scifact)")
         runs = [each for each in runs if each.data != "scifact"]
@@ -50,7 +54,7 @@ def measured_rows(case: str, runs: Sequence[Run], options: Options, plan: Plan) 
     asked = installed(chosen(runs, plan.only))
     for place, each in enumerate(asked, 1):
         job, started = job_of(each, plan, options), time.perf_counter()
-        label = f"{case}, run {place} of {len(asked)}: {each.name}"
+        label = f"{case_of(each)}, run {place} of {len(asked)}: {each.name}"
         if kept(job) is not None:
             print(f"{label}: there already", flush=True)
             continue
@@ -68,10 +72,13 @@ def measured_rows(case: str, runs: Sequence[Run], options: Options, plan: Plan) 
         print(f"  {time.perf_counter() - started:.0f} s in all; {told}", flush=True)
     jobs = {each: job_of(each, plan, options) for each in runs}
     found = [Measured(each, job, result) for each, job in jobs.items() if (result := kept(job)) is not None]
-    print(f"{case}: {len(found)} of {len(runs)} runs are done; they are in {plan.runs}")
+    print(f"{len(found)} of {len(runs)} runs are done; they are in {plan.runs}")
     if not found:
         raise WorkerError("no run is done")
-    rows = rows_of(case, found, threads=threads)
+    cases: dict[str, list[Measured]] = {}
+    for measured in found:
+        cases.setdefault(case_of(measured.run), []).append(measured)
+    rows = [row for case, members in cases.items() for row in rows_of(case, members, threads=threads)]
     print("\n".join(lines(rows)))
     return rows
 

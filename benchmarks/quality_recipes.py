@@ -59,6 +59,7 @@ class Recipe:
 LATE = Recipe(
     "rankgrad ColBERT", "rankgrad", pair=False, loss="in-batch", head="none", negatives=1, kept=0.5, weighed=True
 )  # fmt: skip
+LATE_3 = replace(LATE, name="rankgrad ColBERT, 3 negatives", negatives=3)
 AS_TRAINED = replace(LATE, name="rankgrad ColBERT, as trained", negatives=3, kept=1.0, weighed=False)
 CROSS = Recipe(
     "rankgrad cross-encoder", "rankgrad", pair=True, loss="softmax", head="interaction", negatives=5, last_rank=50,
@@ -72,6 +73,7 @@ CROSS = Recipe(
 # has 3e-6 for 500,000 rows, with which a model hardly moves in minutes.
 SYSTEMS = (
     LATE,
+    LATE_3,
     AS_TRAINED,
     replace(AS_TRAINED, name="rankgrad ColBERT, 128 dimensions", head="linear"),
     Recipe("sentence-transformers MultiVectorEncoder", "sentence_transformers", False, "in-batch", "linear"),

@@ -162,7 +162,7 @@ def test_a_quick_run(tmp_path: Path, tiny_encoder_folder: Path, monkeypatch: pyt
     options = ["--quick", "--model", str(tiny_encoder_folder), "--runs", str(tmp_path), "--out", str(tmp_path / "out")]
     wanted = [f"--only={recipe.key}" for recipe in (LATE, CROSS)]
     assert main(["quality", *options, *wanted]) == 0
-    rows, _ = read(next((tmp_path / "out").glob("*.csv")))
+    rows, _ = read(next((tmp_path / "out").glob("quality_pydoc_steps--*.csv")))
     steps = {row.provider: row.p50 for row in rows if row.metric == "training, steps"}
     assert steps == {LATE.name: 2.0, CROSS.name: 2.0}
     # Trained as the table says, and not done again.
