@@ -45,8 +45,6 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """
     _check_movable(path)
     path = Path(path).resolve()
-    if os.path.ismount(path):
-        raise InputError(f"{path} is a mount, which cannot be replaced: name a folder inside it")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     os.chmod(temporary, 0o777 & ~_umask())
@@ -76,7 +74,7 @@ def check_replaceable(path: str | Path, marker: str, *, in_place: bool = False) 
 
     Raises:
         InputError: naming the folder, or the file that it would lie below, and the remedy; and, unless ``in_place``,
-            for the working directory.
+            for the working directory and for a mount; or naming the folder that may not be written.
     """
     path = Path(path)
     for above in path.parents:
@@ -88,10 +86,21 @@ def check_replaceable(path: str | Path, marker: str, *, in_place: bool = False) 
         raise InputError(f"{path} is a file: name a folder")
     if not in_place:
         _check_movable(path)
+    _check_writable(path.resolve(), in_place=in_place)
+
+
+def _check_writable(path: Path, *, in_place: bool) -> None:
+    holder = path if in_place else path.parent
+    while not holder.exists() and holder != holder.parent:
+        holder = holder.parent
+    if not os.access(holder, os.W_OK | os.X_OK):
+        raise InputError(f"{path} cannot be written, you have no permission in {holder}: name a folder elsewhere")
 
 
 def _check_movable(path: str | Path) -> None:
-    """Refuse a folder that would be moved away from below the process."""
+    """Refuse a folder that would be moved away from below the process, or that cannot be moved."""
+    if os.path.ismount(Path(path).resolve()):
+        raise InputError(f"{path} is a mount, which cannot be replaced: name a folder inside it")
     try:
         here = Path.cwd()
     except FileNotFoundError:  # it was removed, and lies nowhere

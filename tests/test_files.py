@@ -87,5 +87,19 @@ def test_a_mount_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.
         atomic_folder(tmp_path),
     ):
         pytest.fail("the work was begun")
+    with pytest.raises(InputError, match="is a mount"):
+        check_replaceable(tmp_path, MARKER)
+    check_replaceable(tmp_path, MARKER, in_place=True)
     write(tmp_path / "inside", "new")
     assert [each.name for each in tmp_path.iterdir()] == ["inside"]
+
+
+def test_a_folder_without_permission_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    for name, in_place in (("new", False), ("new/below", False), (".", True)):
+        with pytest.raises(InputError, match=r"you have no permission in .*: name a folder elsewhere"):
+            check_replaceable(tmp_path / name, MARKER, in_place=in_place)
+    (tmp_path / "mine").mkdir()
+    check_replaceable(tmp_path / "mine", MARKER, in_place=True)

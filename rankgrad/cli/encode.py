@@ -131,7 +131,7 @@ def _model(name: str, kind: str) -> Any:
 
 def _mark(name: str) -> str:
     """Changes when the model does."""
-    if name == MINILM:
+    if name == MINILM or not Path(name).is_dir():
         return name
     files = sorted(file for file in Path(name).rglob("*") if file.is_file())
     return " ".join(f"{file.name}:{os.stat(file).st_size}:{os.stat(file).st_mtime_ns}" for file in files)

@@ -176,6 +176,10 @@ def run(arguments: argparse.Namespace) -> int:
     task = collection.task(arguments.split)
     if arguments.queries is not None:
         task = task.sample(arguments.queries, arguments.seed)
+    if arguments.out is not None:
+        from rankgrad.data.trec import check_ids
+
+        check_ids(task.queries.ids, task.documents.ids)
     from rankgrad.cli._systems import BASELINE, Depths, Weights, systems_of
     from rankgrad.evaluation import Experiment
     from rankgrad.metrics import NDCG, Recall, ReciprocalRank
@@ -207,13 +211,13 @@ def _run_experiment(arguments: argparse.Namespace) -> int:
 
 
 def _print(arguments: argparse.Namespace, report: Report | StudyReport) -> int:
-    """Write a report where asked to, and print it."""
-    if arguments.out is not None:
-        report.write(arguments.out)
+    """Print a report, and write it where asked to: what was measured is shown even if it cannot be written."""
     if arguments.json:
         print(json.dumps(report.to_dict(), indent=2))
     else:
         from rich.console import Console
 
         Console(width=None if is_terminal() else 120).print(report.table())
+    if arguments.out is not None:
+        report.write(arguments.out)
     return 0

@@ -107,7 +107,7 @@ def _add_filters(group: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Mine and print."""
     require("rich", "evaluate")
-    check_replaceable(arguments.out, "mining.json")
+    check_replaceable(arguments.out, "mining.json", in_place=True)
     if (arguments.denoiser is None) != (arguments.denoise_above is None):
         raise InputError("--denoiser and --denoise-above belong together: give both or neither")
     if arguments.depth is not None and arguments.depth < arguments.ranks[1]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
-import math
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from rankgrad._checks import InputError
+
+_LARGEST = sys.float_info.max
 
 
 class Line(str):
@@ -65,27 +67,29 @@ def read_object(line: Line) -> tuple[dict[str, Any], str]:
         record = json.loads(line)
     except json.JSONDecodeError as error:
         raise InputError(f"{line.where}: not valid JSON ({error.msg} at column {error.colno})") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise InputError(f"{line.where}: JSON that cannot be read ({error})") from None
     if not isinstance(record, dict):
         raise InputError(f"{line.where}: expected a JSON object {{...}}, got {type(record).__name__}")
     return record, line.where
 
 
 def text_field(record: dict[str, Any], name: str, where: str, *, blank: bool = False) -> str:
-    """A field that must be a string; ``blank`` lets it be empty."""
+    """A field that must be a string; ``blank`` lets it be empty. Half a surrogate pair becomes U+FFFD."""
     value = record.get(name)
     if not isinstance(value, str):
         raise InputError(f"{where}: field {name!r} must be a string, got {json.dumps(value)}")
     if not blank and not value.strip():
         raise InputError(f"{where}: field {name!r} is empty")
-    return value
+    return _whole(value)
 
 
 def texts_field(record: dict[str, Any], name: str, where: str) -> tuple[str, ...]:
-    """A field that must be a list with at least one string."""
+    """A field that must be a list with at least one string. Half a surrogate pair becomes U+FFFD."""
     value = record.get(name)
     if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
         raise InputError(f"{where}: field {name!r} must be a list of at least one string")
-    return tuple(value)
+    return tuple(map(_whole, value))
 
 
 def numbers_field(record: dict[str, Any], name: str, where: str) -> tuple[float, ...]:
@@ -98,6 +102,18 @@ def numbers_field(record: dict[str, Any], name: str, where: str) -> tuple[float,
 
 def finite(value: object, name: str, where: str) -> float:
     """A finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST <= value <= _LARGEST:
         raise InputError(f"{where}: {name}: expected a finite number, got {json.dumps(value)}")
     return float(value)
+
+
+def _whole(text: str) -> str:
+    """Half a surrogate pair, which texts cut by UTF-16 units end in and no tokenizer takes, as U+FFFD.
+
+    Example:
+        >>> _whole("cut \\ud83d") == "cut \\ufffd"
+        True
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -14,6 +15,8 @@ from rankgrad.data._word_grid import Number, word_grid
 # What a block becomes stays in the cache.
 _BLOCK = 1 << 19
 _QUERY, _DOCUMENT = 0, 2
+_WHITE = " \t\n\r\f\v"
+WHITE = re.compile(f"[{_WHITE}]+")
 
 
 class IrregularFileError(Exception):
@@ -84,11 +87,21 @@ def _rows(text: str, layout: Layout) -> Iterator[list[str]]:
     # Cut after the last column that is wanted: a line that has more shows it by one field too many.
     splits = layout.columns - 1 if layout.more else layout.columns
     for line in text.split("\n"):
-        row = [] if line[:1] == "#" else line.split(None, splits)
+        row = [] if line[:1] == "#" else words(line, splits)
         if row and len(row) != layout.columns:
             raise IrregularFileError
         if row:
             yield row
+
+
+def words(line: str, splits: int = -1) -> list[str]:
+    """The words of a line between what is white space to C; others (U+00A0, U+2028) may stand in an id.
+
+    Example:
+        >>> words("q Q0 d\u00a01 \t2", 2)
+        ['q', 'Q0', 'd\xa01 \t2']
+    """
+    return line.split(None, splits) if line.isascii() else WHITE.split(line.strip(_WHITE), max(splits, 0))
 
 
 def _blocks(path: Path) -> Iterator[str]:

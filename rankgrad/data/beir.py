@@ -43,7 +43,7 @@ def read_beir(folder: str | Path) -> Collection:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; {_LAYOUT}")
     corpus, queries = _file(folder / "corpus.jsonl"), _file(folder / "queries.jsonl")
-    splits = {file.name.split(".tsv")[0]: file for file in sorted((folder / "qrels").glob("*.tsv*"))}
+    splits = _splits(folder / "qrels")
     if not splits:
         raise InputError(f"{folder / 'qrels'}: no .tsv file; {_LAYOUT}")
     return Collection(
@@ -52,6 +52,15 @@ def read_beir(folder: str | Path) -> Collection:
         queries=read_texts(queries, blank=False),
         qrels={split: _judgements(file) for split, file in splits.items()},
     )
+
+
+def _splits(folder: Path) -> dict[str, Path]:
+    """The file of each split, without hidden files and the copies that editors leave; unpacked ones before packed."""
+    found = {}
+    for ending in (".tsv.gz", ".tsv"):
+        for file in sorted(folder.glob(f"[!.]*{ending}")):
+            found[file.name.removesuffix(ending)] = file
+    return dict(sorted(found.items()))
 
 
 def _file(path: Path) -> Path:

@@ -168,6 +168,9 @@ class ListDataModule(LightningDataModule):
     def prepare_lists(self) -> None:
         """Read the source and make ``train_lists`` and ``validation_lists``."""
         if isinstance(self.source, ListSource):
+            names = ("candidates", "teacher_scores", "validation_queries")
+            if given := [name for name in names if getattr(self, name) is not None]:
+                raise InputError(f"{', '.join(given)}: ready lists have their own documents and scores; leave it out")
             stream = self.source.stream(self.train_split) if isinstance(self.source, StreamSource) else None
             train = self.source.lists(self.train_split) if stream is None else stream
             if not train:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from rankgrad._checks import InputError
 from rankgrad._files import atomic_file
 from rankgrad.data._lines import Line, read_lines
-from rankgrad.data._trec_columns import IrregularFileError, Layout, query_columns
+from rankgrad.data._trec_columns import WHITE, IrregularFileError, Layout, query_columns, words
 from rankgrad.data.records import Qrels, Run
 
 Repeated: TypeAlias = Literal["error", "last"]
@@ -136,7 +136,8 @@ def write_run(path: str | Path, run: Run, *, tag: str = "rankgrad") -> None:
         tag: the system's name, in the last column.
 
     Raises:
-        InputError: for an id or a tag that is empty or holds white space.
+        InputError: for an id or a tag that is empty or holds white space, a query's id that starts with ``#``, or a
+            score that is no number.
     """
     _write(path, _run_lines(run, _id(tag)))
 
@@ -205,7 +206,7 @@ def _fields(path: str | Path, names: str, *, more: bool = False) -> Iterator[tup
     for line in read_lines(path):
         if line.startswith("#"):
             continue
-        fields = line.split()
+        fields = words(line)
         if len(fields) < wanted or (len(fields) > wanted and not more):
             raise InputError(f"{line.where}: expected {wanted} columns ({names}), got {len(fields)}")
         yield fields, line
@@ -215,11 +216,11 @@ def _run_lines(run: Run, tag: str) -> Iterator[str]:
     for query, scores in run.items():
         ordered = sorted(scores.items(), key=lambda item: -item[1])
         for rank, (name, score) in enumerate(ordered, start=1):
-            yield f"{_id(query)} Q0 {_id(name)} {rank} {score!r} {tag}"
+            yield f"{_query_id(query)} Q0 {_id(name)} {rank} {_score(score, name)!r} {tag}"
 
 
 def _triples(qrels: Qrels) -> Iterator[tuple[str, str, int]]:
-    return ((_id(query), name, grade) for query, judged in qrels.items() for name, grade in judged.items())
+    return ((_query_id(query), name, grade) for query, judged in qrels.items() for name, grade in judged.items())
 
 
 def _write(path: str | Path, lines: Iterator[str]) -> None:
@@ -227,7 +228,33 @@ def _write(path: str | Path, lines: Iterator[str]) -> None:
         file.writelines(f"{line}\n" for line in lines)
 
 
+def check_ids(queries: Iterable[str], documents: Iterable[str]) -> None:
+    """Refuse ids that cannot stand in a file of this format, before what is to be written there is measured.
+
+    Raises:
+        InputError: naming the first.
+    """
+    for name in queries:
+        _query_id(name)
+    for name in documents:
+        _id(name)
+
+
+def _query_id(name: str) -> str:
+    """A query's id, unless its lines would be read as comments."""
+    if name.startswith("#"):
+        raise InputError(f"query id {name!r} cannot stand in a TREC file: a line that starts with # is a comment")
+    return _id(name)
+
+
+def _score(score: float, name: str) -> float:
+    """As Python's own number; NumPy's are written another way."""
+    if math.isnan(score):
+        raise InputError(f"document {name!r}: its score is NaN, which cannot be ordered")
+    return float(score)
+
+
 def _id(name: str) -> str:
-    if not name or len(name.split()) != 1 or name != name.strip():
+    if not name or WHITE.search(name):
         raise InputError(f"id {name!r} cannot stand in a TREC file: it must be one word without white space")
     return name

@@ -194,10 +194,29 @@ def _prepare(folder: Path, content: dict[str, Any], overwrite: bool) -> None:
                 f"{folder} was encoded with other {', '.join(differing)}: name another folder, or overwrite it"
             )
         return
-    for shard in folder.glob("*.safetensors"):
+    _check_ours(folder)
+    for shard in _shards(folder):
         shard.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     write_manifest(folder, content)
+
+
+def _shards(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.safetensors") if path.stem.isdecimal()]
+
+
+def _check_ours(folder: Path) -> None:
+    """Refuse a manifest of something else: other programs call theirs so too."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        ours = isinstance(content, dict) and "shard_size" in content
+    except ValueError:  # damaged: then all else has to be shards
+        ours = len(list(folder.iterdir())) == len(_shards(folder)) + 1
+    if not ours:
+        raise InputError(f"{path} is not that of an encoded corpus: name another folder")
 
 
 def _stored(vectors: Any, dtype: torch.dtype) -> Vectors:

@@ -155,7 +155,7 @@ class HardNegatives:
         self.denoiser, self.teacher, self.batch_size = denoiser, teacher, batch_size
 
     def __call__(self, task: Task) -> list[MinedList]:
-        """Mine for each query of ``task`` that has a relevant document, in order.
+        """Mine for each query of ``task`` that has a relevant document that is not blank, in order.
 
         Raises:
             InputError: when the source names a document that is not in the task.
@@ -244,7 +244,8 @@ def _list(task: Task, query: str, negatives: Sequence[str], dropped: Counter[str
 
 
 def _relevant(task: Task, query: str) -> list[str]:
-    return [name for name, grade in task.qrels[query].items() if grade > 0]
+    """The relevant documents that hold a word: there is nothing to learn from a blank one."""
+    return [name for name, grade in task.qrels[query].items() if grade > 0 and task.documents.text(name).strip()]
 
 
 def _between(score: float, lowest: float | None, highest: float | None) -> bool:

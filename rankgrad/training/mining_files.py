@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rankgrad._checks import InputError
 from rankgrad._files import atomic_file, check_replaceable
@@ -89,7 +89,7 @@ def mine_to_folder(
         raise InputError(f"shard_size={shard_size}: mine at least one query a shard")
     folder = Path(folder)
     _prepare(folder, json.loads(json.dumps({**settings, "shard_size": shard_size})), overwrite)
-    if (folder / SUMMARY).is_file():
+    if all((folder / name).is_file() for name in (SUMMARY, LISTS, TRIPLES)):
         return _read_summary(folder / SUMMARY)
     shards = []
     for start in range(0, len(task.queries), shard_size):
@@ -127,8 +127,9 @@ def _prepare(folder: Path, settings: dict[str, Any], overwrite: bool) -> None:
 
 
 def _write_shard(path: Path, mined: list[MinedList]) -> None:
-    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(_record(one), ensure_ascii=False) + "\n" for one in mined)
+    with atomic_file(path) as temporary, _open(temporary) as file:
+        for one in mined:
+            _put(file, _record(one))
 
 
 def _record(one: MinedList) -> dict[str, Any]:
@@ -145,8 +146,7 @@ def _merge(shards: list[Path], folder: Path, wanted: int) -> MiningSummary:
     summary = MiningSummary(wanted=wanted)
     with ExitStack() as stack:
         opened = [
-            stack.enter_context(stack.enter_context(atomic_file(folder / name)).open("w", encoding="utf-8"))
-            for name in (LISTS, TRIPLES)
+            stack.enter_context(_open(stack.enter_context(atomic_file(folder / name)))) for name in (LISTS, TRIPLES)
         ]
         for record in _records(shards):
             summary.add(record)
@@ -178,7 +178,12 @@ def _triple(record: dict[str, Any], place: int, positives: int) -> dict[str, Any
     return triple if scores is None else {**triple, "teacher_scores": [scores[place], *scores[positives:]]}
 
 
-def _put(file: Any, record: dict[str, Any]) -> None:
+def _open(path: Path) -> TextIO:
+    """For writing JSON: what UTF-8 cannot hold, half a surrogate pair, is written as JSON's escape of it."""
+    return path.open("w", encoding="utf-8", errors="backslashreplace")
+
+
+def _put(file: TextIO, record: dict[str, Any]) -> None:
     file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 

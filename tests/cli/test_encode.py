@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rankgrad.models import DenseEncoder
 from rankgrad.modules.sparse_rows import SparseRows
 from rankgrad.retrieve import EncodedCorpus
 from rankgrad.types import PackedTokens
@@ -35,6 +36,15 @@ def test_a_sparse_encoder_and_a_file(run, tiny_mlm_folder: Path, tmp_path: Path)
     assert done.code == 0, done.err
     assert json.loads(done.out) == {"out": "out", "kind": "sparse", "documents": 3, "shards": 1}
     assert isinstance(EncodedCorpus(tmp_path / "out").vectors(), SparseRows)
+
+
+def test_models_of_a_hub_are_told_apart(run, folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rankgrad.cli.encode._model", lambda name, kind: DenseEncoder.from_pretrained(folders.encoder))
+    words = ("--kind", "dense", "--corpus", folders.beir, "--out", "out", *ACCELERATOR)
+    assert run("encode", "organisation/small", *words).code == 0
+    other = run("encode", "organisation/base", *words)
+    assert other.code == 2
+    assert "was encoded with other settings" in other.err
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,14 @@ def test_bm25_negatives_of_a_folder(run: Any, folders: Any, tmp_path: Path) -> N
     assert run(*words[:-1], 3, "--overwrite").code == 0
 
 
+def test_into_the_working_directory(run: Any, folders: Any, tmp_path: Path) -> None:
+    documents = [f"d{number}" for number in range(1, 6)]
+    write_run(tmp_path.parent / "any.run", {f"q{place}": dict.fromkeys(documents, 1.0) for place in (1, 2, 3)})
+    outcome = run("mine", "--data", folders.beir, "--split", "test", "--out", ".", "--run", "../any.run")
+    assert outcome.code == 0, outcome.err
+    assert len(list(read_lists(tmp_path / "lists.jsonl"))) == 3
+
+
 @pytest.mark.parametrize("teacher", ["cross_encoder", "colbert_bundle"])
 def test_a_run_reordered_by_a_model_and_scored_by_a_teacher(
     run: Any, folders: Any, tmp_path: Path, teacher: str

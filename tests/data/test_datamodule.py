@@ -206,14 +206,15 @@ def test_candidates_may_be_a_file_or_a_miner(small: Collection, candidates: Run,
 
 def test_ready_lists_are_taken_as_they_are(tmp_path: Path) -> None:
     lists = [CandidateList(f"q{row}", ("a", "b"), (0.0, 1.0)) for row in range(3)]
-    file = tmp_path / "lists.jsonl"
     rows = [{"query": one.query, "documents": one.documents, "labels": one.labels} for one in lists]
-    file.write_text("\n".join(map(json.dumps, rows)))
+    (file := tmp_path / "lists.jsonl").write_text("\n".join(map(json.dumps, rows)))
     data = ListDataModule(ListsFile(file, validation=file))
     data.prepare_lists()
     for made in (data.train_lists, data.validation_lists):
         assert made is not None
         assert [made[5, row] for row in range(3)] == lists
+    with pytest.raises(InputError, match="candidates, validation_queries: ready lists have their own"):
+        ListDataModule(ListsFile(file), candidates={}, validation_queries=2).prepare_lists()
 
 
 @pytest.mark.parametrize(
@@ -238,8 +239,7 @@ def test_data_that_cannot_be_trained_on(
 
 
 def test_a_lists_file_without_validation_says_so(tmp_path: Path) -> None:
-    file = tmp_path / "lists.jsonl"
-    file.write_text('{"query": "q", "documents": ["d"], "labels": [1]}')
+    (file := tmp_path / "lists.jsonl").write_text('{"query": "q", "documents": ["d"], "labels": [1]}')
     with pytest.raises(InputError, match="no file for split 'validation': there is one for train"):
         ListDataModule(ListsFile(file)).prepare_lists()
 

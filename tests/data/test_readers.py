@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rankgrad._checks import InputError
@@ -111,6 +112,13 @@ def everything(read: Callable, name: str) -> Callable[[Path], object]:
         ),
         ({"a.gz": gzip.compress(b'{"query": "q"}' * 99)[:30]}, everything(read_lists, "a.gz"), "broken gzip stream"),
         ({"a.gz": b"plain text"}, everything(read_lists, "a.gz"), "broken gzip stream"),
+        (
+            {"a": f'{{"query": "q", "document": "d", "score": {"9" * 400}}}'},
+            everything(read_teacher_scores, "a"),
+            "a:1: score: expected a finite number",
+        ),
+        ({"a": f'{{"query": {"9" * 5000}}}'}, everything(read_lists, "a"), "a:1: JSON that cannot be read"),
+        ({"a": "[" * 200_000}, everything(read_lists, "a"), "a:1: JSON that cannot be read"),
     ],
 )
 def test_bad_files_say_what_and_where(
@@ -144,6 +152,21 @@ def test_the_same_collection_in_other_bytes(tmp_path: Path, name: str, change: C
     task = read_beir(write_folder(tmp_path, **files)).task("test")
     assert task.documents.texts == ("Oslo in Norway", "")
     assert (task.queries.texts, task.qrels) == (("capital of Norway",), {"q1": {"d1": 1}})
+
+
+def test_copies_and_hidden_files_are_no_splits(tmp_path: Path) -> None:
+    other = QRELS.replace("d1", "d2")
+    files: dict[str, str | bytes] = dict.fromkeys(
+        ("test.tsv~", "test.tsv.bak", "test.tsv.orig", ".test.tsv.swp"), other
+    )
+    files |= {"._test.tsv": b"\x00\xff", "test.tsv.gz": gzip.compress(other.encode()), "dev.tsv": QRELS}
+    collection = read_beir(write_folder(tmp_path, **{f"qrels/{name}": content for name, content in files.items()}))
+    assert collection.qrels == {"dev": {"q1": {"d1": 1}}, "test": {"q1": {"d1": 1}}}
+
+
+def test_half_a_surrogate_pair_becomes_a_replacement_character(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text('{"query": "caf\\ud83d", "documents": ["\\ude00 \\ud83d\\ude00"], "labels": [1]}')
+    assert list(read_lists(tmp_path / "a")) == [CandidateList("caf\ufffd", ("\ufffd \U0001f600",), (1.0,))]
 
 
 def test_scifact(shared_data: Path) -> None:
@@ -192,6 +215,19 @@ def test_files_of_trec_eval(shared_data: Path, tmp_path: Path) -> None:
 def test_a_run_has_the_columns_of_trec(tmp_path: Path) -> None:
     write_run(tmp_path / "run", {"q": {"low": 0.1, "high": 1e-30 + 2.5}}, tag="x")
     assert (tmp_path / "run").read_text() == "q Q0 high 1 2.5 x\nq Q0 low 2 0.1 x\n"
+
+
+def test_scores_of_numpy_and_ids_with_other_spaces_come_back(tmp_path: Path) -> None:
+    run = {"q\u2028": {"d\u00a01": np.float32(0.5), "d2": np.float64(0.25)}, "q2": {"d1": 1.0}}
+    write_run(tmp_path / "run", run)
+    assert (tmp_path / "run").read_text(encoding="utf-8").split("\n")[0] == "q\u2028 Q0 d\u00a01 1 0.5 rankgrad"
+    assert read_run(tmp_path / "run") == run
+    write_qrels(tmp_path / "qrels", {"q\u2028": {"d\u00a01": 2}})
+    assert read_qrels(tmp_path / "qrels") == {"q\u2028": {"d\u00a01": 2}}
+    with pytest.raises(InputError, match="'d': its score is NaN"):
+        write_run(tmp_path / "run", {"q": {"d": float("nan")}})
+    with pytest.raises(InputError, match="a line that starts with # is a comment"):
+        write_qrels(tmp_path / "qrels", {"#1": {"d": 1}})
 
 
 @pytest.mark.parametrize("name", ["two words", "", " padded"])

@@ -160,6 +160,23 @@ def test_other_files_and_manifests(dense: DenseEncoder, tmp_path: Path) -> None:
             EncodedCorpus(tmp_path)
 
 
+def test_a_manifest_of_another_program_is_left_alone(dense: DenseEncoder, tmp_path: Path) -> None:
+    files = {"manifest.json": '{"name": "my web app"}', "model.safetensors": "weights"}
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match="is not that of an encoded corpus: name another folder"):
+        encode(dense, tmp_path, overwrite=True)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(InputError, match="is not that of an encoded corpus"):
+        encode(dense, tmp_path, overwrite=True)
+    assert (tmp_path / "model.safetensors").read_text() == "weights"
+    # A damaged one of ours is replaced.
+    (tmp_path / "model.safetensors").rename(tmp_path / "000009.safetensors")
+    encode(dense, tmp_path, overwrite=True)
+    assert EncodedCorpus(tmp_path).ids() == CORPUS.ids
+    assert not (tmp_path / "000009.safetensors").exists()
+
+
 def test_two_processes_share_the_shards(dense: DenseEncoder, tiny_encoder_folder: Path, tmp_path: Path) -> None:
     lines = [f'{{"_id": "{name}", "text": "{text}"}}' for name, text in zip(CORPUS.ids, TEXTS, strict=True)]
     (tmp_path / "corpus.jsonl").write_text("\n".join(lines) + "\n")

@@ -208,6 +208,11 @@ def test_a_stopped_run_goes_on_and_ends_like_one_that_was_not(tmp_path: Path) ->
     again = Stopping()
     assert mine(tmp_path / "whole", again) == summary
     assert again.asked == []
+    # A summary without its lists is no result.
+    (tmp_path / "whole" / "lists.jsonl").rename(tmp_path / "moved.jsonl")
+    assert mine(tmp_path / "whole", again) == summary
+    assert len(again.asked) == 5
+    assert (tmp_path / "whole" / "lists.jsonl").read_bytes() == (tmp_path / "moved.jsonl").read_bytes()
 
 
 def test_the_working_directory_is_written_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,6 +239,18 @@ def test_the_files_are_what_the_readers_read(tmp_path: Path) -> None:
     assert [one.documents[0] for one in triples[1:3]] == [DOCUMENTS["p1"], DOCUMENTS["p2"]]
     record = json.loads((tmp_path / "lists.jsonl").read_text().splitlines()[0])
     assert [DOCUMENTS[name] for name in record["document_ids"]] == record["documents"]
+
+
+def test_blank_positives_and_half_surrogates_can_be_read_again(tmp_path: Path) -> None:
+    documents = Texts(("blank", "whole", "cut"), (" ", "sort a list", "caf\ud83d"))
+    asked = Task(
+        "t", documents, Texts(("q", "r"), ("sort", "nothing")), {"q": {"blank": 1, "whole": 1}, "r": {"blank": 1}}
+    )
+    found = {"q": {"cut": 1.0}}
+    summary = mine_to_folder(HardNegatives(lambda task: found), asked, tmp_path, settings={})
+    assert (summary.queries, summary.triples) == (1, 1)
+    for read, name in ((read_lists, "lists.jsonl"), (read_triples, "triples.jsonl")):
+        assert [one.documents for one in read(tmp_path / name)] == [("sort a list", "caf\ufffd")]
 
 
 def test_queries_without_enough_are_counted(tmp_path: Path) -> None:
