@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from rankgrad.modules.learned_number import learn_number
+from rankgrad.ops._arguments import full_precision
 
 
 class FirstHead(nn.Module):
@@ -106,7 +107,8 @@ class InteractionHead(nn.Module):
         """Score each pair."""
         hidden = hidden.float()
         tokens = normalize(hidden, dim=-1)
-        similarity = tokens @ tokens.transpose(-1, -2)
+        with full_precision(hidden.device):
+            similarity = tokens @ tokens.transpose(-1, -2)
         best = similarity.masked_fill(~document_side[:, None, :], -1.0).amax(-1)
         weights = query_side.to(best.dtype)
         mean = (best * weights).sum(-1) / weights.sum(-1).clamp(min=1.0)
@@ -114,8 +116,9 @@ class InteractionHead(nn.Module):
 
 
 def _linear(layer: nn.Linear, states: Tensor) -> Tensor:
-    """One number a row, in float32; the weights may be of half precision."""
-    return layer(states.to(layer.weight.dtype)).float().squeeze(-1)
+    """One number a row, in float32, under autocast too: eight bits would make ties. The weights may be halves."""
+    with full_precision(states.device):
+        return layer(states.to(layer.weight.dtype)).float().squeeze(-1)
 
 
 def _masked_mean(hidden: Tensor, side: Tensor) -> Tensor:

@@ -33,3 +33,16 @@ def test_a_number_without_an_axis_is_read(module: torch.nn.Module) -> None:
     name = "bias" if isinstance(module, CrossAttentionBias) else "scale"
     module.load_state_dict({**module.state_dict(), name: torch.tensor(2.5)})
     assert module.get_parameter(name).tolist() == [2.5]
+
+
+@pytest.mark.parametrize("head", ["interaction", "mean"])
+def test_autocast_makes_no_ties(head: Any) -> None:
+    module = {"interaction": InteractionHead, "mean": MeanHead}[head](8)
+    torch.nn.init.normal_(module.cls.weight)
+    hidden = torch.randn(64, 5, 8)
+    side = torch.tensor([False, True, True, False, False]).expand(64, -1)
+    expected = module(hidden, side, ~side)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores = module(hidden, side, ~side)
+    torch.testing.assert_close(scores, expected)
+    assert len(scores.unique()) == 64
