@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rankgrad._checks import InputError
-from rankgrad.tokens import Tokens, padded_tokens
+from rankgrad.tokens import Tokens, padded_tokens, unbounded
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -108,8 +108,7 @@ class PromptTokenizer:
     pad_id: int = 0
 
     def __post_init__(self) -> None:
-        self.tokenizer.no_padding()
-        self.tokenizer.no_truncation()
+        unbounded(self.tokenizer)
         lead, tail = self._around()
         around = len(lead) + len(tail) + len(self._ids(self.template.text("", "")))
         if self.query_length < 1 or self.max_length < around + self.query_length + 1:
@@ -122,6 +121,7 @@ class PromptTokenizer:
         """Tokenize pair i = (``queries[i]``, ``documents[i]``)."""
         if len(queries) != len(documents):
             raise InputError(f"queries and documents pair up: got {len(queries)} and {len(documents)}")
+        unbounded(self.tokenizer)
         cut = {query: self._cut(query) for query in dict.fromkeys(queries)}
         pairs = zip(queries, documents, strict=True)
         bodies = [self.template.text(cut[query], document) for query, document in pairs]

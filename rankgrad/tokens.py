@@ -76,7 +76,7 @@ class PairTokenizer:
     cut: Counter[str] = field(default_factory=Counter, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _unbounded(self.tokenizer)
+        unbounded(self.tokenizer)
         around = self.tokenizer.num_special_tokens_to_add(True) + self.prompt_length
         if self.query_length < 1 or self.max_length < self.query_length + around + 1:
             beside = "special tokens" + (" and those of query_prompt" if self.query_prompt else "")
@@ -90,6 +90,7 @@ class PairTokenizer:
         if len(queries) != len(documents):
             raise InputError(f"queries and documents pair up: got {len(queries)} and {len(documents)}")
         tokenizer = self.tokenizer
+        unbounded(tokenizer)
         texts = list(dict.fromkeys(queries))
         prompted = [self.query_prompt + text for text in texts] if self.query_prompt else texts
         known = dict(zip(texts, tokenizer.encode_batch(prompted, add_special_tokens=False), strict=True))
@@ -179,7 +180,7 @@ class LateInteractionTokenizer:
     cut: Counter[str] = field(default_factory=Counter, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _unbounded(self.tokenizer)
+        unbounded(self.tokenizer)
         rules = self.rules
         for name, prefix in (("query_prefix", rules.query_prefix), ("document_prefix", rules.document_prefix)):
             if prefix and self.tokenizer.token_to_id(prefix) is None:
@@ -223,6 +224,7 @@ class LateInteractionTokenizer:
         return np.array([token for token in ids if token is not None], dtype=np.int64)
 
     def _encode(self, texts: Sequence[str], what: str, prefix: str, prompt: str, length: int) -> list[list[int]]:
+        unbounded(self.tokenizer)
         marker = [self.tokenizer.token_to_id(prefix)] if prefix else []
         room = length - self._around(prefix)
         texts = [prompt + text for text in texts] if prompt else list(texts)
@@ -244,10 +246,16 @@ def padded_tokens(rows: list[list[int]], *, pad_id: int) -> Tokens:
     return _pad(rows, pad_id=pad_id)
 
 
-def _unbounded(tokenizer: Tokenizer) -> None:
-    """Switch off the tokenizer's own padding and cutting, once, so that no call has to change its state."""
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
+def unbounded(tokenizer: Tokenizer) -> None:
+    """Switch off the tokenizer's own padding and cutting.
+
+    Where it is shared with a tokenizer of transformers, each call of that one may switch them on again. Nothing is
+    changed where they are off: other threads may be encoding.
+    """
+    if tokenizer.padding is not None:
+        tokenizer.no_padding()
+    if tokenizer.truncation is not None:
+        tokenizer.no_truncation()
 
 
 def _segments(pair: Encoding) -> list[int]:

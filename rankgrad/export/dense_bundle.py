@@ -18,7 +18,6 @@ from rankgrad.export.trace import Axes
 from rankgrad.models import DenseEncoder, dense_encoder_layout
 from rankgrad.models._dense_modules import leading_coordinates
 from rankgrad.models._folder import SETTINGS, write_json
-from rankgrad.modules.pooling import pool_states
 from rankgrad.modules.projection_layer import ProjectionLayer
 from rankgrad.tokens import Tokens
 
@@ -112,7 +111,4 @@ class _Graph(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         model = self.model
         hidden = model.encoder(input_ids, attention_mask, torch.zeros_like(input_ids))
-        pooled = pool_states(hidden, attention_mask, method=model.pooling)
-        for layer in model.layers:
-            pooled = layer(pooled)
-        return model._leading(pooled.float(), model.truncate_dim), hidden
+        return model.pooled(hidden, attention_mask), hidden

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 from torch import nn
 
 from rankgrad.models import CausalReranker, ColBERT, CrossEncoder, DenseEncoder, SparseEncoder
+from rankgrad.modules import guarded_attention
 
 Ranker: TypeAlias = CrossEncoder | ColBERT
 TextRanker: TypeAlias = Ranker | DenseEncoder | SparseEncoder | CausalReranker
@@ -23,14 +24,22 @@ def exportable(model: Model) -> Model:
 
 @contextmanager
 def eager_attention(model: TextRanker) -> Iterator[None]:
-    """Trace plain attention: exported fused attention guards each layer against empty rows, and runs 6 % slower."""
+    """Trace plain attention: exported fused attention guards each layer against empty rows, and runs 6 % slower.
+
+    An encoder with windows has such rows, tokens with none that is read within reach, and is traced with a guard.
+    """
     backbone: Any = model.backbone
     before = getattr(backbone.config, "_attn_implementation", None)
     switch = getattr(backbone, "set_attn_implementation", None)
     if switch is None or before in (None, "eager"):
         yield
         return
-    switch("eager")
+    windows = "sliding_attention" in (getattr(backbone.config, "layer_types", None) or ())
+    if windows and not isinstance(model, CausalReranker):
+        guarded_attention.register()
+        switch(guarded_attention.NAME)
+    else:
+        switch("eager")
     try:
         yield
     finally:

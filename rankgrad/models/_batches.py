@@ -30,13 +30,18 @@ def sorted_batches(
         token_budget: tokens of a batch, rows times the longest; a row that is longer goes alone. None = any number.
         spare_padding: end a batch also where lengths fall by a fifth; None = on a CPU.
     """
-    for name, value in (("batch_size", batch_size), ("token_budget", token_budget)):
-        if value is not None and value < 1:
-            raise InputError(f"{name}={value}: a batch needs at least 1")
+    check_sizes(batch_size, token_budget)
     spare = device.type == "cpu" if spare_padding is None else spare_padding
     order = np.argsort(-tokens.lengths, kind="stable")
     for rows in _runs(order, tokens.lengths, batch_size, token_budget, spare_padding=spare):
         yield rows, on_device(tokens, rows, device)
+
+
+def check_sizes(batch_size: int | None, token_budget: int | None) -> None:
+    """Refuse sizes of a batch below 1."""
+    for name, value in (("batch_size", batch_size), ("token_budget", token_budget)):
+        if value is not None and value < 1:
+            raise InputError(f"{name}={value}: a batch needs at least 1")
 
 
 def list_batches(

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from rankgrad._checks import InputError, require
 from rankgrad.data.collate import TextTokens
-from rankgrad.models import _folder
+from rankgrad.models import _folder, _low_rank
 from rankgrad.models._headed import Dtype, load_headed
 from rankgrad.models._layer_heads import capped
 from rankgrad.models._products import products
+from rankgrad.modules.encoder_layers import layers_of
 
 
 def load(name: str, *, classifier: bool, dtype: Dtype, trust_remote_code: bool) -> nn.Module:
@@ -45,13 +46,17 @@ def keep_layers(backbone: nn.Module, layers: int) -> None:
     """Drop all but the first ``layers`` layers; the norm behind the last stays.
 
     Raises:
-        InputError: for a number of layers that is not there.
+        InputError: for a number of layers that is not there, or a decoder without a list of them.
     """
     decoder, config = decoder_of(backbone), backbone.config
-    depth = len(decoder.layers)
+    try:
+        path, found = layers_of(decoder)
+    except InputError as error:
+        raise InputError(f"layers={layers}: {type(decoder).__name__} has no list of layers: leave it out") from error
+    depth = len(found)
     if not 1 <= layers <= depth:
         raise InputError(f"layers={layers}: the model has {depth}; keep 1 to {depth}")
-    decoder.layers = decoder.layers[:layers]
+    decoder.set_submodule(path, found[:layers])
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[:layers]  # type: ignore[union-attr, index]
     config.num_hidden_layers = layers  # type: ignore[union-attr]
@@ -85,16 +90,26 @@ def whole_scores(backbone: nn.Module, tokens: TextTokens, answers: tuple[int, in
     return logits[:, yes] if no is None else logits[:, yes] - logits[:, no]
 
 
+def linear_scores(backbone: nn.Module, states: Tensor) -> Tensor:
+    """What a linear head of one score reads: float32 ``[rows]``, of states ``[rows, hidden]``."""
+    head: Any = backbone.score
+    scores = products(states, head.weight).squeeze(-1)
+    return scores if head.bias is None else scores + head.bias.float()
+
+
 def answer_scores(backbone: nn.Module, states: Tensor, answers: tuple[int, int | None]) -> Tensor:
     """The logit of one answer, less that of the other: float32 ``[rows]``, of states ``[rows, hidden]``.
 
-    Only these rows of the head's matrix are multiplied, not the whole vocabulary.
+    Only these rows of the head's matrix, and of the updates beside it, are multiplied, not the whole vocabulary.
     """
     head: Any = backbone.get_output_embeddings()  # type: ignore[operator]
     ids = torch.tensor([token for token in answers if token is not None], device=states.device)
     logits = products(states, head.weight[ids])
     if getattr(head, "bias", None) is not None:
         logits = logits + head.bias[ids].float()
+    update = _low_rank.row_updates(head, states, ids)
+    if update is not None:
+        logits = logits + update
     cap = getattr(backbone.config, "final_logit_softcapping", None)
     if cap:
         logits = cap * torch.tanh(logits / cap)

@@ -163,8 +163,13 @@ def read_layer(source: str, name: str, *, default_activation: str) -> Projection
         )
     except KeyError as error:
         raise InputError(f"{where} has no {error}: copy the model folder again") from error
-    path = _folder.fetch(source, f"{name}/{_WEIGHTS}")
-    if not path.is_file():
-        path = _folder.fetch(source, f"{name}/pytorch_model.bin")
+    path = weights_at(source, name)
     _folder.load_state(layer, _folder.load_tensors(path), path)
     return layer
+
+
+def weights_at(source: str, name: str = "") -> Path:
+    """Path of the weights of a module, or of the folder itself: a ``.bin`` of torch's where no safetensors are."""
+    folder = f"{name}/" if name else ""
+    path = _folder.fetch(source, folder + _WEIGHTS)
+    return path if path.is_file() else _folder.fetch(source, f"{folder}pytorch_model.bin")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,7 +15,11 @@ _CHUNK = 1024
 
 
 def document_frequencies(tokenizer: LateInteractionTokenizer, texts: Sequence[str], width: int) -> Tensor:
-    """Documents that hold each term, int64 ``[width]``; tokens are in memory a chunk of texts at a time."""
+    """Documents that hold each term, int64 ``[width]``; tokens are in memory a chunk of texts at a time.
+
+    The words of a prompt or prefix are in no document.
+    """
+    tokenizer = replace(tokenizer, rules=replace(tokenizer.rules, document_prefix="", document_prompt=""))
     counts = np.zeros(width, dtype=np.int64)
     for start in range(0, len(texts), _CHUNK):
         tokens = tokenizer.documents(texts[start : start + _CHUNK])

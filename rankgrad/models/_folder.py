@@ -97,11 +97,12 @@ def _check_tensors(
 ) -> None:
     """Refuse weights that leave a part of the model at random, or that have parts the model does not.
 
-    Poolers are never read, heads of masked language models neither; old checkpoints hold position numbers.
+    Poolers are read by classifiers alone, heads of masked language models never; old checkpoints hold position numbers.
     """
     kind = f"a {type(backbone).__name__}"
     check_shapes(name, kind, found)
-    missing = [key for key in sorted(found["missing_keys"]) if "pooler." not in key]
+    pools = type(backbone).__name__.endswith("ForSequenceClassification") and not new_head
+    missing = [key for key in sorted(found["missing_keys"]) if pools or "pooler." not in key]
     if new_head:
         base = f"{getattr(backbone, 'base_model_prefix', '')}."
         missing = [key for key in missing if key.startswith(base)]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
+from rankgrad.models._equal_calls import call_each
 from rankgrad.modules.token_pruner import TokenPruner
 from rankgrad.modules.xtr import xtr_scores
 from rankgrad.ops import maxsim
@@ -35,8 +36,10 @@ def training_scores(
         Float32 ``[queries, documents]``, or, with widths, ``[widths, queries, documents]``.
     """
     columns = []
-    for documents, document_mask in groups if xtr_top_k is None else [_as_one(groups)]:
-        logits = None if pruner is None else pruner(documents)
+    if xtr_top_k is not None:
+        groups = [_as_one(groups)]
+    every = [None] * len(groups) if pruner is None else call_each(pruner, pruner, [each for each, _ in groups])
+    for (documents, document_mask), logits in zip(groups, every, strict=True):
         if pruner is not None and logits is not None:
             pruner.remember(logits, document_mask)
         tables = []

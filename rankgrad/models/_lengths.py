@@ -20,6 +20,15 @@ def positions(encoder: TextEncoder) -> int | None:
     return None
 
 
+def positions_of(backbone: nn.Module) -> int | None:
+    """The same of a model that is not wrapped; it keeps its attention."""
+    before = getattr(backbone.config, "_attn_implementation", None)
+    found = positions(TextEncoder(backbone))
+    if before != getattr(backbone.config, "_attn_implementation", None):
+        backbone.set_attn_implementation(before)  # type: ignore[operator]
+    return found
+
+
 def within(rules: LateInteractionRules, limit: int | None) -> LateInteractionRules:
     """The rules with no length above ``limit``."""
     if limit is None:
@@ -95,6 +104,8 @@ class CutReport:
         return self._tokenized(self.tokenizer.documents, texts, "document")
 
     def _tokenized(self, tokenize: Callable[[Sequence[str]], Tokens], texts: Sequence[str], side: str) -> Tokens:
+        if isinstance(texts, str):
+            raise TypeError(f"{side}: expected a sequence of strings, got one string; wrap it in a list")
         before = self.tokenizer.cut[side]
         tokens = tokenize(texts)
         cut = self.tokenizer.cut[side] - before

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rankgrad._checks import InputError, require
 from rankgrad.models import _folder
 from rankgrad.models._dense_modules import TANH, layers_of, no_place, read_layers, write_layer
+from rankgrad.models.dense_encoder_layout import longest
 from rankgrad.modules.projection import Projection
 from rankgrad.modules.projection_layer import ProjectionLayer
 from rankgrad.tokens import LateInteractionRules
@@ -45,11 +46,12 @@ def read(source: str, settings: dict[str, Any]) -> tuple[LateInteractionRules, l
         raise InputError(f"{source} masks more than words of documents: skiplist_tasks and keep_only_token_ids are not")
     transformer = _folder.read_json(_folder.fetch(source, "sentence_bert_config.json"))
     expansion = transformer.get("query_expansion")
-    length, floor = _query_length(transformer, expansion, _longest(source, transformer))
+    limit = longest(source, transformer)
+    length, floor = _query_length(transformer, expansion, limit)
     prompts = settings.get("prompts") or {}
     rules = LateInteractionRules(
         query_length=length,
-        document_length=transformer.get("document_length") or _longest(source, transformer),
+        document_length=transformer.get("document_length") or limit,
         query_expansion=expansion is not None,
         attend_to_expansion=bool((expansion or {}).get("attend")),
         skip_words=tuple(mask.get("skiplist_words") or ()) if "MultiVectorMask" in modules else (),
@@ -61,13 +63,17 @@ def read(source: str, settings: dict[str, Any]) -> tuple[LateInteractionRules, l
 
 
 def prompts_as_prefixes(rules: LateInteractionRules, tokenizer: PreTrainedTokenizerFast) -> LateInteractionRules:
-    """Turn a prompt that the tokenizer makes one token of into a prefix, which says the same to every layout."""
+    """Turn a prompt that is one of the tokenizer's added tokens into a prefix, which says the same to every layout.
+
+    A prompt that is one word of the vocabulary stays text: as a token of its own it would be found inside words.
+    """
+    added = tokenizer.get_added_vocab()
     changed: dict[str, Any] = {}
     for side in ("query", "document"):
         prompt = getattr(rules, f"{side}_prompt")
         ids = tokenizer.backend_tokenizer.encode(prompt, add_special_tokens=False).ids if prompt else []
         prefix = tokenizer.backend_tokenizer.id_to_token(ids[0]) if len(ids) == 1 else None
-        if prefix is not None and _is_one_token(tokenizer, prompt, prefix):
+        if prefix in added and _is_one_token(tokenizer, prompt, prefix):
             changed |= {f"{side}_prefix": prefix, f"{side}_prompt": ""}
     return LateInteractionRules(**{**vars(rules), **changed})
 
@@ -94,8 +100,12 @@ def write(folder: Path, rules: LateInteractionRules, projection: Projection) -> 
     """Add the files beside the encoder's and the tokenizer's, which is that of :func:`prepared_tokenizer`.
 
     Raises:
-        InputError: for what the layout has no place for: a gate, or an activation with options.
+        InputError: for what the layout has no place for: a gate, an activation with options, or an expansion beyond the
+            length at which queries are cut.
     """
+    if rules.query_expansion and (rules.expansion_length or 0) > rules.query_length:
+        what = f"expansion_length={rules.expansion_length} above query_length={rules.query_length}"
+        raise no_place(what, MODEL_TYPE)
     layers = layers_of(projection)
     kinds = ["Transformer", *["Dense"] * len(layers), "MultiVectorMask", "Normalize"]
     names = ["", *(f"{place}_{kind}" for place, kind in enumerate(kinds) if place)]
@@ -136,25 +146,17 @@ def write(folder: Path, rules: LateInteractionRules, projection: Projection) -> 
     _folder.write_json(folder / "config_sentence_transformers.json", settings)
 
 
-def _query_length(transformer: dict[str, Any], expansion: dict[str, Any] | None, longest: int) -> tuple[int, int]:
+def _query_length(transformer: dict[str, Any], expansion: dict[str, Any] | None, limit: int) -> tuple[int, int]:
     """Where queries are cut, and to what length they are expanded."""
     if expansion is None:
-        length = transformer.get("query_length") or longest
+        length = transformer.get("query_length") or limit
         return length, length
     if expansion.get("token"):
         raise InputError(f"query_expansion.token={expansion['token']!r}: only the tokenizer's own mask token is read")
     floor = int(expansion["length"])
     if expansion.get("strategy") == "fixed":
         return floor, floor
-    return max(transformer.get("query_length") or longest, floor), floor
-
-
-def _longest(source: str, transformer: dict[str, Any]) -> int:
-    """The length at which a text is cut where no rule says so."""
-    tokenizer = _folder.read_json(_folder.fetch(source, "tokenizer_config.json"))
-    config = _folder.read_json(_folder.fetch(source, _folder.CONFIG))
-    limits = (transformer.get("max_seq_length"), tokenizer.get("model_max_length"), config["max_position_embeddings"])
-    return min(int(limit) for limit in limits if limit)
+    return max(transformer.get("query_length") or limit, floor), floor
 
 
 def _is_one_token(tokenizer: PreTrainedTokenizerFast, prompt: str, prefix: str) -> bool:

@@ -39,6 +39,8 @@ def batches_of_lists(features: PairFeatures) -> Iterator[tuple[Tensor, TextToken
         chosen = torch.zeros_like(features.mask)
         chosen[batch] = features.mask[batch]
         places = chosen.flatten().nonzero()[:, 0]
+        if not len(places):
+            continue
         # Equal lengths side by side are one run of attention.
         found = lengths[features.slots.flatten()[places]]
         places = places[found.argsort(descending=True, stable=True)]

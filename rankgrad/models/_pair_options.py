@@ -49,7 +49,7 @@ def check_options(encoder: TextEncoder, options: PairOptions, *, padding: str, h
     """
     if padding not in ("auto", "packed", "grouped"):
         raise InputError(f"padding={padding!r}: choose auto, packed or grouped")
-    if head != "cls" and encoder.kind in ("deberta", "deberta-v2"):
+    if head != "cls" and encoder.kind in ("deberta", "deberta-v2", "longformer"):
         raise InputError(f"head={head!r} adds to attention scores, which {encoder.kind} does not allow: use head='cls'")
     asked = [f"padding={padding!r}"] if padding == "packed" else []
     asked += ["listwise=True"] if options.listwise else []

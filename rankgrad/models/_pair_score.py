@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rankgrad._modes import learns
 from rankgrad.data.collate import PairFeatures
-from rankgrad.models._batches import list_batches, score_sorted, sorted_batches
+from rankgrad.models._batches import check_sizes, list_batches, score_sorted, sorted_batches
 from rankgrad.models._pair_forward import layer_scores
 from rankgrad.models._pair_lists import batches_of_lists
 
@@ -41,6 +41,7 @@ def score_texts(
         batch_size, token_budget = (None, _CPU_TOKENS) if model.packs and device.type == "cpu" else (_ROWS, None)
     with torch.set_grad_enabled(learns(model)):
         if model.options.listwise:
+            check_sizes(batch_size, token_budget)
             numbers = {query: number for number, query in enumerate(dict.fromkeys(queries))}
             lists = np.array([numbers[query] for query in queries])
             return score_sorted(
@@ -58,6 +59,8 @@ def score_lists(model: CrossEncoder, features: PairFeatures, layers: Sequence[in
     for batch_places, tokens, lists in batches_of_lists(features):
         places.append(batch_places)
         scores.append(layer_scores(model, tokens, layers, lists))
-    found = torch.cat(scores, dim=1)
-    flat = found.new_zeros(len(layers), features.slots.numel()).index_copy(1, torch.cat(places), found)
+    flat = torch.zeros(len(layers), features.slots.numel(), device=features.slots.device)
+    if scores:
+        found = torch.cat(scores, dim=1)
+        flat = flat.to(found.dtype).index_copy(1, torch.cat(places), found)
     return flat.unflatten(1, features.slots.shape)

@@ -1,4 +1,4 @@
-"""Lists scored by a model that reads queries and documents apart and compares one vector of each."""
+"""Lists scored by a model that reads queries and documents apart and compares them afterwards."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from rankgrad._checks import check_texts
 from rankgrad._modes import learns
 from rankgrad.data.collate import LateInteractionFeatures, TextTokens
 from rankgrad.models._batches import score_sorted, sorted_batches
+from rankgrad.models._equal_calls import call_each
 from rankgrad.tokens import Tokens
 
 
 class VectorModel(Protocol):
-    """A model with one vector a text; see :class:`rankgrad.training.SplitModel`."""
+    """See :class:`rankgrad.training.SplitModel`."""
 
     def embed_queries(self, tokens: TextTokens) -> Tensor: ...
 
@@ -27,7 +28,8 @@ class VectorModel(Protocol):
 
 def split_scores(model: VectorModel, features: LateInteractionFeatures) -> Tensor:
     """Scores ``[..., queries, candidates]`` of a batch's lists, or ``[..., queries, documents]`` without slots."""
-    groups = [(model.embed_documents(group), group.scored) for group in features.documents]
+    documents = call_each(model, model.embed_documents, features.documents)
+    groups = [(each, group.scored) for each, group in zip(documents, features.documents, strict=True)]
     scores = model.compare(model.embed_queries(features.queries), features.queries.scored, groups)
     if features.slots is None:
         return scores

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from rankgrad.models import _folder
-from rankgrad.models._dense_modules import no_place
+from rankgrad.models._dense_modules import no_place, weights_at
 from rankgrad.modules.projection import Projection
 from rankgrad.modules.projection_layer import ProjectionLayer
 from rankgrad.tokens import PUNCTUATION, LateInteractionRules
@@ -41,7 +41,7 @@ def read(source: str) -> tuple[LateInteractionRules, list[ProjectionLayer]]:
         attend_to_expansion=bool(settings.get("attend_to_mask_tokens")),
         skip_words=PUNCTUATION if settings.get("mask_punctuation", True) else (),
     )
-    path = _folder.fetch(source, "model.safetensors")
+    path = weights_at(source)
     weight = _folder.load_tensors(path).get(PROJECTION)
     if weight is None:
         raise _folder.lacks(path, PROJECTION)

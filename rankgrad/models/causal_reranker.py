@@ -15,10 +15,11 @@ from rankgrad._modes import learns
 from rankgrad.data.collate import PairFeatures, TextTokens
 from rankgrad.models import _causal_backbone, _folder, _layer_heads, _low_rank, causal_reranker_layout
 from rankgrad.models._batches import score_sorted, sorted_batches
+from rankgrad.models._equal_calls import call_each
 from rankgrad.models._headed import Dtype
 from rankgrad.models._saved_modules import SavedModules
 from rankgrad.models._vocabulary import check_vocabulary
-from rankgrad.models.causal_reranker_layout import KIND, CausalLayout
+from rankgrad.models.causal_reranker_lengths import PromptCutReport, prompt_lengths
 from rankgrad.modules.pooling import pool_states
 from rankgrad.prompts import BGE_LIGHTWEIGHT, QWEN3, PromptTemplate, PromptTokenizer
 
@@ -42,7 +43,7 @@ class CausalReranker(nn.Module):
         tokenizer: its fast tokenizer.
         head: where the score comes from.
         template: the prompt; the default is that of Qwen3-Reranker.
-        max_length: tokens of a prompt; the document is cut to fit.
+        max_length: tokens of a prompt; the document is cut to fit. Lowered to what the decoder can read.
         query_length: tokens of a query.
         layers: keep so many of the first layers only; None = all. Where the folder has heads behind its layers
             (bge-reranker-v2.5-gemma2-lightweight), the score is that of the last one kept.
@@ -56,8 +57,7 @@ class CausalReranker(nn.Module):
         - returns: float32 scores ``[queries, candidates]``; what stands where the batch's mask is False means nothing
 
     Raises:
-        InputError: for an unknown head, an answer that is not one token, a prompt that leaves no room, or layers that
-            are not there.
+        InputError: for an unknown head, an answer that is not one token, a prompt without room, or missing layers.
         MissingExtraError: for a ``lora_rank`` without peft.
 
     Reference:
@@ -92,8 +92,9 @@ class CausalReranker(nn.Module):
         pad_id = _folder.token_id(tokenizer, "pad", "eos")
         self.head_name: CausalHead = head
         self.text_tokenizer = tokenizer
-        lengths: dict[str, Any] = {"max_length": max_length, "query_length": query_length}
+        lengths = prompt_lengths(backbone, max_length, query_length)
         self.tokenizer = PromptTokenizer(tokenizer.backend_tokenizer, template, **lengths, pad_id=pad_id)
+        self.texts = PromptCutReport(self.tokenizer, max_length)
         self.answers = self.tokenizer.answers if head == "answer" else None
         if getattr(backbone.config, "pad_token_id", None) is None:
             # Other libraries look for the last token by it.
@@ -191,7 +192,7 @@ class CausalReranker(nn.Module):
             model._free_head()
         return model.eval()
 
-    def save_pretrained(self, folder: str | Path, *, layout: CausalLayout | None = None) -> None:
+    def save_pretrained(self, folder: str | Path, *, layout: causal_reranker_layout.CausalLayout | None = None) -> None:
         """Write a complete folder, low-rank updates merged into the weights; all of it or nothing.
 
         Args:
@@ -245,9 +246,7 @@ class CausalReranker(nn.Module):
         """
         if _causal_backbone.must_be_called(self.backbone):
             if self.answers is None and self.text_tokenizer.pad_token_id is None:
-                raise InputError(
-                    "head='linear', compiled or split, finds the last token by the padding: add a pad token"
-                )
+                raise InputError("head='linear', compiled or split, finds the last token by padding: add a pad token")
             return _causal_backbone.whole_scores(self.backbone, tokens, self.answers)
         decoder = _causal_backbone.decoder_of(self.backbone)
         mask = tokens.attention_mask
@@ -255,12 +254,11 @@ class CausalReranker(nn.Module):
         last = pool_states(states, mask, method="last")
         if self.answers is not None:
             return _causal_backbone.answer_scores(self.backbone, last, self.answers)
-        score = cast(nn.Linear, self.backbone.score)
-        return _layer_heads.capped(self.backbone, score(last.to(score.weight.dtype)).squeeze(-1).float())
+        return _layer_heads.capped(self.backbone, _causal_backbone.linear_scores(self.backbone, last))
 
     def forward(self, features: PairFeatures) -> Tensor:
         """Score the lists of a batch."""
-        return torch.cat([self.logits(group) for group in features.groups])[features.slots]
+        return torch.cat(call_each(self, self.logits, features.groups))[features.slots]
 
     def score(
         self,
@@ -280,11 +278,12 @@ class CausalReranker(nn.Module):
             Float32 ``[pairs]``, in the order given; with a gradient in training mode alone.
 
         Raises:
+            TypeError: for a bare string, or an item that is no string.
             InputError: for an empty query, no pairs, lists of different lengths, or a size below 1.
         """
         check_texts(queries, "query")
-        tokens = self.tokenizer(queries, documents)
-        batches = sorted_batches(tokens, batch_size, self.device, token_budget=token_budget)
+        check_texts(documents, "document", allow_blank=True)
+        batches = sorted_batches(self.texts(queries, documents), batch_size, self.device, token_budget=token_budget)
         with torch.set_grad_enabled(learns(self)):
             return score_sorted(batches, lambda _, batch: self.logits(batch))
 
@@ -295,5 +294,5 @@ class CausalReranker(nn.Module):
 
     def _write_rest(self, folder: Path) -> None:
         _folder.save_tokenizer(self.text_tokenizer, folder)
-        settings = {"kind": KIND, "head": self.head_name} | self.tokenizer.settings()
+        settings = {"kind": causal_reranker_layout.KIND, "head": self.head_name} | self.tokenizer.settings()
         _folder.write_json(folder / _folder.SETTINGS, settings)

@@ -13,11 +13,13 @@ from rankgrad._checks import InputError, check_texts
 from rankgrad._files import atomic_folder, check_replaceable
 from rankgrad.data.collate import LateInteractionFeatures, TextTokens
 from rankgrad.models import _folder, _late_extras, colbert_layout
+from rankgrad.models._equal_calls import call_each
 from rankgrad.models._late_documents import packed_documents, scored_states
 from rankgrad.models._late_queries import encoded_queries
 from rankgrad.models._late_scores import training_scores
 from rankgrad.models._late_weights import QueryWeighing, fit_query_weights, new_query_weights, weighed
 from rankgrad.models._lengths import CutReport, positions, within
+from rankgrad.models._split_scores import split_scores
 from rankgrad.models._vocabulary import add_markers
 from rankgrad.models.colbert_layout import Layout
 from rankgrad.modules.projection import Projection
@@ -235,16 +237,13 @@ class ColBERT(nn.Module):
         if self.training:
             options = {"temperature": self.temperature, "xtr_top_k": self.xtr_top_k, "pruner": self.pruner}
             return training_scores(queries, query_mask, groups, widths=self.matryoshka_dims, **options)
-        columns = [maxsim(queries, each, query_mask, self._pruned(each, mask)) for each, mask in groups]
-        return torch.cat(columns, dim=-1)
+        masks = call_each(self.pruner, lambda group: self._pruned(*group), groups)
+        columns = zip(groups, masks, strict=True)
+        return torch.cat([maxsim(queries, each, query_mask, mask) for (each, _), mask in columns], dim=-1)
 
     def forward(self, features: LateInteractionFeatures) -> Tensor:
         """Score the lists of a batch."""
-        groups = [(self.embed_documents(group), group.scored) for group in features.documents]
-        scores = self.compare(self.embed_queries(features.queries), features.queries.scored, groups)
-        if features.slots is None:
-            return scores
-        return scores.gather(-1, features.slots.expand(*scores.shape[:-1], -1))
+        return split_scores(self, features)
 
     def score(self, queries: Sequence[str], documents: PackedTokens) -> Tensor:
         """MaxSim of every query with every encoded document: float32 ``[queries, documents]``.

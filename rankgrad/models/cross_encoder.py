@@ -13,6 +13,7 @@ from rankgrad._checks import InputError, check_texts
 from rankgrad._files import atomic_folder, check_replaceable
 from rankgrad.data.collate import PairFeatures, TextTokens
 from rankgrad.models import _folder, cross_encoder_layout
+from rankgrad.models._equal_calls import call_each
 from rankgrad.models._lengths import PairCutReport, pair_lengths, positions
 from rankgrad.models._pair_forward import layer_scores, padded_scores
 from rankgrad.models._pair_options import PairOptions, check_options
@@ -246,8 +247,8 @@ class CrossEncoder(nn.Module):
         if self.options.listwise:
             scores = score_lists(self, features, layers)
         else:
-            scores = torch.cat([layer_scores(self, group, layers) for group in features.groups], dim=1)
-            scores = scores[:, features.slots]
+            found = call_each(self, lambda group: layer_scores(self, group, layers), features.groups)
+            scores = torch.cat(found, dim=1)[:, features.slots]
         return scores if len(layers) > 1 else scores[0]
 
     def score(
@@ -277,6 +278,7 @@ class CrossEncoder(nn.Module):
                 without a head.
         """
         check_texts(queries, "query")
+        check_texts(documents, "document", allow_blank=True)
         if len(queries) != len(documents):
             raise InputError(f"queries and documents pair up: got {len(queries)} and {len(documents)}")
         return score_texts(

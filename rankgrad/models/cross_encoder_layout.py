@@ -106,9 +106,10 @@ def load_own(model: CrossEncoder, source: str, settings: dict[str, Any]) -> None
     path = _folder.fetch(source, _OWN)
     saved = _folder.load_tensors(path)
     if list(model.options.exits) != settings.get("exits", []):
-        # Other exits than the saved ones start anew.
-        saved = {name: value for name, value in saved.items() if not name.startswith("exits.")}
-        saved |= {f"exits.{name}": value for name, value in model.exit_heads.state_dict().items()}
+        # Exits that were not saved start anew.
+        exits = {f"exits.{name}": value for name, value in model.exit_heads.state_dict().items()}
+        rest = {name: value for name, value in saved.items() if not name.startswith("exits.")}
+        saved = {**rest, **exits, **{name: value for name, value in saved.items() if name in exits}}
     _folder.load_state(model.own, saved, path)
 
 

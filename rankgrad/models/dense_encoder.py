@@ -213,9 +213,13 @@ class DenseEncoder(nn.Module):
     def encode(self, tokens: TextTokens) -> Tensor:
         """Embeddings of a padded batch: float32 ``[rows, dim]``."""
         hidden = self.encoder(tokens.input_ids, tokens.attention_mask, torch.zeros_like(tokens.input_ids))
-        pooled = pool_states(hidden, tokens.attention_mask, method=self.pooling)
+        return self.pooled(hidden, tokens.attention_mask)
+
+    def pooled(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Embeddings from hidden states ``[rows, tokens, hidden]``: float32 ``[rows, dim]``."""
+        pooled = pool_states(hidden, mask, method=self.pooling)
         for layer in self.layers:
-            pooled = layer(pooled)
+            pooled = layer(pooled.to(next(layer.parameters(), pooled).dtype))
         return self._leading(pooled.float(), self.truncate_dim)
 
     def embed_queries(self, tokens: TextTokens) -> Tensor:

@@ -61,13 +61,13 @@ def read(source: str) -> SavedDense:
     similarity = settings.get("similarity_fn_name") or "cosine"
     if similarity not in ("cosine", "dot"):
         raise InputError(f"{source} compares by {similarity}: read are cosine and dot")
-    document_length = transformer.get("document_length") or _longest(source, transformer)
+    limit = longest(source, transformer)
     options: dict[str, Any] = {
         "pooling": read_pooling(source, modules[1]["path"])[0],
         "normalize": normalize,
         "similarity": similarity,
-        "document_length": document_length,
-        "query_length": transformer.get("query_length") or _longest(source, transformer),
+        "document_length": transformer.get("document_length") or limit,
+        "query_length": transformer.get("query_length") or limit,
     }
     for side, prompt in _prompts(settings).items():
         options[f"{side}_prompt"] = prompt
@@ -121,19 +121,25 @@ def write(
     _folder.write_json(folder / _folder.SETTINGS, {"kind": KIND} | extras)
 
 
+def longest(source: str, transformer: dict[str, Any]) -> int:
+    """The length at which a text is cut where no rule says so.
+
+    Raises:
+        InputError: for a damaged file.
+    """
+    own = transformer.get("max_seq_length")
+    if own:
+        # The library gives it to the tokenizer in the place of the tokenizer's own, be that smaller or not.
+        return int(own)
+    tokenizer = _folder.read_json(_folder.fetch(source, "tokenizer_config.json"))
+    config = _folder.read_json(_folder.fetch(source, _folder.CONFIG))
+    limits = (tokenizer.get("model_max_length"), config.get("max_position_embeddings"))
+    return min((int(limit) for limit in limits if limit), default=256)
+
+
 def _prompts(settings: dict[str, Any]) -> dict[str, str]:
     """The prompt of each side: its own, or the default one."""
     prompts = settings.get("prompts") or {}
     default = prompts.get(settings.get("default_prompt_name") or "") or ""
     document = next((prompts[name] for name in ("document", "passage", "corpus") if name in prompts), None)
     return {"query": prompts.get("query", default), "document": default if document is None else document}
-
-
-def _longest(source: str, transformer: dict[str, Any]) -> int:
-    """The length at which a text is cut where no rule says so."""
-    tokenizer = _folder.read_json(_folder.fetch(source, "tokenizer_config.json"))
-    config = _folder.read_json(_folder.fetch(source, _folder.CONFIG))
-    own = transformer.get("max_seq_length")
-    limits = (own, tokenizer.get("model_max_length"), config.get("max_position_embeddings"))
-    known = [int(limit) for limit in limits if limit]
-    return min(known, default=256)

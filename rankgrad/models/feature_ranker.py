@@ -141,7 +141,8 @@ class FeatureRanker(nn.Module):
 
     def forward_lists(self, features: Tensor, mask: Tensor) -> Tensor:
         """The graph that is exported."""
-        items = self.layers(self.transform(features.masked_fill(~mask.unsqueeze(-1), 0.0)))
+        items = self.transform(features.masked_fill(~mask.unsqueeze(-1), 0.0))
+        items = self.layers(items.to(self.score.weight.dtype))
         for layer in self.attention:
             items = layer(items, mask)
         return self.score(items).squeeze(-1).float().masked_fill(~mask, 0.0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize as unit
 
 from rankgrad._checks import InputError
 from rankgrad._files import atomic_folder, check_replaceable
@@ -33,10 +34,11 @@ class ImageColBERT(nn.Module):
     """Score images for text queries by MaxSim between a query's tokens and an image's patches.
 
     Args:
-        text: reads the queries; its documents may be compared with the same queries.
+        text: reads the queries; its documents may be compared with the same queries. Images follow its width, see
+            :meth:`rankgrad.models.ColBERT.truncate`.
         vision: an ``AutoModel`` vision encoder of square patches (ViT, SigLIP, DINOv2, CLIP's vision half).
-        image_processor: makes ``{"pixel_values": [images, 3, height, width]}`` of PIL images; None: only tensors are
-            taken.
+        image_processor: makes ``{"pixel_values": [images, 3, height, width]}`` of PIL images; only one of transformers
+            can be saved. None: only tensors are taken.
 
     Attributes:
         temperature: softness of the maximum in training, see :class:`rankgrad.training.AnnealTemperature`; None = hard.
@@ -64,7 +66,7 @@ class ImageColBERT(nn.Module):
         self.image_processor = image_processor
         self.image_size = size
         self.patches = (size // patch) ** 2
-        self.projection = Projection(int(config.hidden_size), text.dim)
+        self.projection = Projection(int(config.hidden_size), text.projection.full_dim)
         self.temperature: float | None = None
 
     @classmethod
@@ -100,7 +102,16 @@ class ImageColBERT(nn.Module):
         return model.eval()
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write text model, vision encoder and projection, each in its library's layout; all of it or nothing."""
+        """Write text model, vision encoder and projection, each in its library's layout; all of it or nothing.
+
+        Raises:
+            InputError: for an image processor that cannot be saved.
+        """
+        if self.image_processor is not None and not hasattr(self.image_processor, "save_pretrained"):
+            raise InputError(
+                f"image_processor {self.image_processor!r} has no save_pretrained: set model.image_processor to None, "
+                "or to one of transformers, before saving"
+            )
         check_replaceable(folder, _folder.SETTINGS)
         with atomic_folder(folder) as temporary:
             self.text.save_pretrained(temporary / "text")
@@ -147,7 +158,7 @@ class ImageColBERT(nn.Module):
         """Patch embeddings: float32 ``[images, patches, dim]``, of unit length.
 
         Raises:
-            InputError: for tensors of another size than the encoder reads.
+            InputError: for tensors of another size than the encoder reads, or an encoder that merges patches.
         """
         wanted = [3, self.image_size, self.image_size]
         if list(pixel_values.shape[1:]) != wanted:
@@ -155,8 +166,15 @@ class ImageColBERT(nn.Module):
                 f"pixel_values {list(pixel_values.shape)}: expected {['images', *wanted]}; resize the images"
             )
         hidden = self.vision(pixel_values=pixel_values).last_hidden_state
+        if hidden.shape[1] < self.patches:
+            raise InputError(
+                f"{type(self.vision).__name__} gives {hidden.shape[1]} states for {self.patches} patches: choose an "
+                "encoder with a state for every patch (ViT, SigLIP, DINOv2, CLIP), not one that merges them (Swin)"
+            )
         # Encoders with a class token (and registers) put it before the patches.
-        return self.projection(hidden[:, -self.patches :])
+        embeddings = self.projection(hidden[:, -self.patches :])
+        width = self.text.dim
+        return embeddings if width == self.projection.dim else unit(embeddings[..., :width], dim=-1)
 
     def embed_documents(self, pixel_values: Tensor) -> Tensor:
         """:meth:`embed_images`, by the name that :class:`rankgrad.training.SplitModel` has for it."""
@@ -197,8 +215,8 @@ class ImageColBERT(nn.Module):
 
         Raises:
             FileNotFoundError: for a path where nothing is.
-            InputError: for paths or PIL images without an image processor, no images, a wrong size, or a file that
-                cannot be read.
+            InputError: for paths or PIL images without an image processor, no images, a wrong size, a file that cannot
+                be read, or an encoder that merges patches.
         """
         if not len(images):
             raise InputError("no image given: pass at least one")

@@ -16,13 +16,12 @@ from rankgrad.models import _folder, sparse_encoder_layout
 from rankgrad.models._batches import sorted_batches
 from rankgrad.models._document_frequencies import document_frequencies
 from rankgrad.models._headed import load_headed
-from rankgrad.models._lengths import CutReport, positions, within
+from rankgrad.models._lengths import CutReport, positions_of, within
 from rankgrad.models._products import products
 from rankgrad.models._split_scores import split_scores
 from rankgrad.models._vocabulary import check_vocabulary
 from rankgrad.modules.query_weights import inverse_document_frequencies
 from rankgrad.modules.sparse_rows import SparseRows, largest
-from rankgrad.modules.text_encoder import TextEncoder
 from rankgrad.tokens import LateInteractionRules, LateInteractionTokenizer, Tokens
 
 if TYPE_CHECKING:
@@ -46,6 +45,7 @@ class SparseEncoder(nn.Module):
         special_terms: give weights to special tokens ([CLS], [SEP]) too, as sentence-transformers does.
         log_twice: weights are ``log(1 + log(1 + relu))``, as OpenSearch's newer models have them.
         query_top_k, document_top_k: keep so many terms, those with the largest weights; not in training. None = all.
+        query_prompt, document_prompt: text put before each query and document.
         query_length, document_length: tokens, special ones included, at most what the encoder can read; a None
             ``query_length`` is ``document_length``.
 
@@ -79,6 +79,8 @@ class SparseEncoder(nn.Module):
         log_twice: bool = False,
         query_top_k: int | None = None,
         document_top_k: int | None = None,
+        query_prompt: str = "",
+        document_prompt: str = "",
         query_length: int | None = None,
         document_length: int = 256,
     ) -> None:
@@ -93,11 +95,13 @@ class SparseEncoder(nn.Module):
             document_length=document_length,
             query_expansion=False,
             skip_words=(),
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
         )
         self.text_tokenizer = tokenizer
         check_vocabulary(tokenizer, backbone)
         self.encoder = backbone
-        self.rules = within(rules, positions(TextEncoder(backbone)))
+        self.rules = within(rules, positions_of(backbone))
         self.tokenizer = LateInteractionTokenizer(
             tokenizer.backend_tokenizer, self.rules, mask_id=0, pad_id=_folder.token_id(tokenizer, "pad", "eos")
         )
@@ -122,6 +126,8 @@ class SparseEncoder(nn.Module):
         log_twice: bool | None = None,
         query_top_k: int | None = None,
         document_top_k: int | None = None,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
         query_length: int | None = None,
         document_length: int | None = None,
         trust_remote_code: bool = False,
@@ -131,8 +137,8 @@ class SparseEncoder(nn.Module):
         Args:
             name: a folder or a hub id (``distilbert/distilbert-base-uncased``).
             learn_weights: as in the class; no folder holds it.
-            queries, special_terms, log_twice, query_top_k, document_top_k, query_length, document_length: as in the
-                class; None takes the folder's own, else the class's default.
+            queries, special_terms, log_twice, query_top_k, document_top_k, query_prompt, document_prompt, query_length,
+                document_length: as in the class; None takes the folder's own, else the class's default.
             trust_remote_code: run code that comes with the model. Leave it off for files you do not know.
 
         Raises:
@@ -146,6 +152,8 @@ class SparseEncoder(nn.Module):
             "log_twice": log_twice,
             "query_top_k": query_top_k,
             "document_top_k": document_top_k,
+            "query_prompt": query_prompt,
+            "document_prompt": document_prompt,
             "query_length": query_length,
             "document_length": document_length,
         }
@@ -153,19 +161,14 @@ class SparseEncoder(nn.Module):
         auto = require("transformers", "text").AutoModelForMaskedLM
         remote = {"trust_remote_code": trust_remote_code}
         backbone = load_headed(source, auto, what="a masked language model", options=remote)
-        tokenizer = _folder.load_tokenizer(source, trust_remote_code=trust_remote_code)
+        tokenizer = _folder.load_tokenizer(source, **remote)
         model = cls(backbone, tokenizer, learn_weights=learn_weights, **options)
         if saved.get("queries") == "lookup" and model.term_weights is not None:
-            path = _folder.fetch(source, sparse_encoder_layout.WEIGHTS)
-            tensors = _folder.load_tensors(path)
-            if [tuple(each.shape) for each in tensors.values()] != [(model.width,)]:
-                raise InputError(f"{path} does not hold {model.width} weights: it belongs to another model")
-            model.term_weights.data.copy_(next(iter(tensors.values())))
+            model.term_weights.data.copy_(sparse_encoder_layout.read_weights(source, model.width))
         return model.eval()
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write a complete folder, which sentence-transformers reads too unless queries are looked up; all of it or
-        nothing."""
+        """Write a complete folder, whole or not at all; sentence-transformers reads it unless queries are looked up."""
         check_replaceable(folder, _folder.CONFIG)
         with atomic_folder(folder) as temporary:
             _folder.save_backbone(self.backbone, temporary)
@@ -174,8 +177,7 @@ class SparseEncoder(nn.Module):
             options |= {f"{side}_top_k": k for side, k in self.top_k.items()}
             sparse_encoder_layout.write(temporary, self.rules, options, lookup=self.queries == "lookup")
             if self.term_weights is not None:
-                weights = {"weight": self.term_weights.data}
-                _folder.save_tensors(weights, temporary / sparse_encoder_layout.WEIGHTS)
+                _folder.save_tensors({"weight": self.term_weights.data}, temporary / sparse_encoder_layout.WEIGHTS)
 
     @torch.no_grad()
     def fit_idf(self, texts: Sequence[str]) -> SparseEncoder:
@@ -220,14 +222,15 @@ class SparseEncoder(nn.Module):
         # log(1 + relu) rises, so the largest weight is that of the largest logit.
         highest = logits.masked_fill(tokens.attention_mask.unsqueeze(-1) == 0, 0.0).amax(dim=1).float()
         weights = highest.relu().log1p()
-        return self._without_special(weights.log1p() if self.log_twice else weights)
+        weights = weights.log1p() if self.log_twice else weights
+        return weights if self.special_terms else weights.index_fill(-1, self.special_ids, 0.0)
 
     def embed_queries(self, tokens: TextTokens) -> Tensor:
         """Weights of a padded batch of tokenized queries."""
         if self.term_weights is None:
             return self._pruned(self.encode(tokens), "query")
         shape = (len(tokens.input_ids), self.width)
-        held = torch.zeros(shape, device=self.device).scatter_reduce(
+        held = torch.zeros(shape, dtype=torch.float32, device=self.device).scatter_reduce(
             1, tokens.input_ids, tokens.attention_mask.float(), "amax"
         )
         held[:, self.special_ids] = 0.0
@@ -292,9 +295,6 @@ class SparseEncoder(nn.Module):
         if self.term_weights is None:
             raise InputError('queries="encoder" has no table of weights: choose queries="lookup"')
         return self.term_weights
-
-    def _without_special(self, weights: Tensor) -> Tensor:
-        return weights if self.special_terms else weights.index_fill(-1, self.special_ids, 0.0)
 
     def _pruned(self, weights: Tensor, side: str) -> Tensor:
         return weights if self.training else largest(weights, self.top_k[side])

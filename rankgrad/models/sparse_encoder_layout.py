@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from rankgrad._checks import InputError
 from rankgrad.models import _folder
+from rankgrad.models.dense_encoder_layout import longest
 from rankgrad.tokens import LateInteractionRules
 
 KIND = "sparse_encoder"
@@ -21,7 +24,8 @@ def read(source: str) -> dict[str, Any]:
     """The options of the class that a folder tells: nothing, for a bare masked language model.
 
     Raises:
-        InputError: for another kind of model, or modules or a pooling that are not read.
+        InputError: for another kind of model, modules or a pooling that are not read, or texts to be put into lower
+            case before the tokenizer.
     """
     settings = _folder.read_json(_folder.fetch(source, _folder.SETTINGS))
     if settings:
@@ -41,14 +45,36 @@ def read(source: str) -> dict[str, Any]:
     if pooling.get("pooling_strategy", "max") != "max":
         raise InputError(f"{source} pools by {pooling['pooling_strategy']}: only the maximum is read")
     transformer = _folder.read_json(_folder.fetch(source, _TRANSFORMER))
-    longest = _longest(source, transformer)
+    if transformer.get("do_lower_case"):
+        raise InputError(
+            f"{source} sets do_lower_case in {_TRANSFORMER}, which is not read: put a Lowercase normalizer into its "
+            "tokenizer.json instead, unless one is there, and set do_lower_case to false"
+        )
+    limit = longest(source, transformer)
+    # There a side without a prompt has none, whatever the default's name: that is for texts of neither side.
+    prompts = _folder.read_json(_folder.fetch(source, _CONFIG)).get("prompts") or {}
     return {
         # There the special tokens take part.
         "special_terms": True,
         "log_twice": pooling.get("activation_function", "relu") == "log1p_relu",
-        "document_length": transformer.get("document_length") or longest,
-        "query_length": transformer.get("query_length") or longest,
+        "document_length": transformer.get("document_length") or limit,
+        "query_length": transformer.get("query_length") or limit,
+        "query_prompt": prompts.get("query") or "",
+        "document_prompt": prompts.get("document") or "",
     }
+
+
+def read_weights(source: str, width: int) -> Tensor:
+    """The weights of looked-up terms, ``[width]``.
+
+    Raises:
+        InputError: for a damaged file, or another number of weights.
+    """
+    path = _folder.fetch(source, WEIGHTS)
+    tensors = list(_folder.load_tensors(path).values())
+    if [tuple(each.shape) for each in tensors] != [(width,)]:
+        raise InputError(f"{path} does not hold {width} weights: it belongs to another model")
+    return tensors[0]
 
 
 def write(folder: Path, rules: LateInteractionRules, options: dict[str, Any], *, lookup: bool) -> None:
@@ -57,7 +83,9 @@ def write(folder: Path, rules: LateInteractionRules, options: dict[str, Any], *,
     With looked-up queries no ``modules.json`` is written: its reader would encode queries as documents.
     """
     lengths = {"query_length": rules.query_length, "document_length": rules.document_length}
-    _folder.write_json(folder / _folder.SETTINGS, {"kind": KIND} | options | lengths)
+    prompts = {"query": rules.query_prompt, "document": rules.document_prompt}
+    own = {f"{side}_prompt": prompt for side, prompt in prompts.items()}
+    _folder.write_json(folder / _folder.SETTINGS, {"kind": KIND} | options | lengths | own)
     if lookup:
         return
     modules = [("", "MLMTransformer"), (_POOLING, "SpladePooling")]
@@ -76,17 +104,8 @@ def write(folder: Path, rules: LateInteractionRules, options: dict[str, Any], *,
     _folder.write_json(folder / _TRANSFORMER, transformer)
     settings = {
         "model_type": "SparseEncoder",
-        "prompts": {"query": "", "document": ""},
+        "prompts": prompts,
         "default_prompt_name": None,
         "similarity_fn_name": "dot",
     }
     _folder.write_json(folder / _CONFIG, settings)
-
-
-def _longest(source: str, transformer: dict[str, Any]) -> int:
-    """The length at which a text is cut where no rule says so."""
-    tokenizer = _folder.read_json(_folder.fetch(source, "tokenizer_config.json"))
-    config = _folder.read_json(_folder.fetch(source, _folder.CONFIG))
-    own = transformer.get("max_seq_length")
-    limits = (own, tokenizer.get("model_max_length"), config.get("max_position_embeddings"))
-    return min((int(limit) for limit in limits if limit), default=256)

@@ -133,7 +133,7 @@ class Projection(nn.Module):
         if len(self.layers) == 1 and axes.shape[0] == self.full_dim:
             last.linear.weight.copy_(axes)
         else:
-            inner = self.layers[:-1](hidden.float())
+            inner = self.layers[:-1](hidden.to(last.linear.weight.dtype)).float()
             ridge = 1e-4 * inner.square().mean() * len(inner) * torch.eye(inner.shape[1], device=inner.device)
             solution = torch.linalg.solve(inner.T @ inner + ridge, inner.T @ (hidden.float() @ axes.T))
             last.linear.weight.zero_()

@@ -15,15 +15,19 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 
+from rankgrad import deploy
 from rankgrad._checks import InputError
 from rankgrad._files import atomic_file
+from rankgrad._modes import frozen
 from rankgrad.data import CandidateList, Run, Task
 from rankgrad.data.collate import ListCollate
 from rankgrad.data.datamodule import ReportedCollate
+from rankgrad.models import DenseEncoder, SparseEncoder
 from rankgrad.rerank import LateInteractionReranker
 from rankgrad.rerank.late_interaction import LateInteractionEncoder
 from rankgrad.types import Ranking
 
+_VECTORS = (DenseEncoder, SparseEncoder, deploy.DenseEncoder, deploy.SparseEncoder)
 _Score: TypeAlias = Callable[[Sequence[CandidateList], Any], list[Tensor]]
 
 
@@ -47,8 +51,9 @@ def teacher_scores(
 
     Args:
         lists: candidate lists; teacher scores they have are replaced.
-        teacher: a model with a ``tokenizer`` that scores a batch of lists (``ColBERT``, ``CrossEncoder``), or an object
-            with ``score(queries, documents)``. One that encodes documents apart reads each distinct one once.
+        teacher: a model of ``rankgrad.models`` or ``rankgrad.deploy``, another with a ``tokenizer`` that scores a batch
+            of lists, or an object with ``score(queries, documents)``. One that encodes documents apart reads each
+            distinct one once (of a batch, where it makes one vector a document).
         batch_size: lists a batch.
         progress: show a bar.
 
@@ -75,7 +80,9 @@ def teacher_scores(
         raise TypeError(
             f"teacher: expected a model with a tokenizer or an object with score(), got {type(teacher).__name__}"
         )
-    if hasattr(teacher, "encode_documents"):
+    if isinstance(teacher, _VECTORS):
+        score = _vector_scores
+    elif hasattr(teacher, "encode_documents"):
         score = _late_interaction(lists, teacher, progress)
     else:
         score = _model_scores(teacher) if isinstance(teacher, nn.Module) else _pair_scores
@@ -145,6 +152,14 @@ def _pair_scores(lists: Sequence[CandidateList], teacher: Any) -> list[Tensor]:
     documents = [text for one in lists for text in one.documents]
     sizes = [len(one.documents) for one in lists]
     return list(torch.as_tensor(teacher.score(queries, documents)).float().split(sizes))
+
+
+def _vector_scores(lists: Sequence[CandidateList], teacher: Any) -> list[Tensor]:
+    texts = {text: row for row, text in enumerate(dict.fromkeys(text for one in lists for text in one.documents))}
+    with frozen(teacher):
+        found = teacher.score([one.query for one in lists], teacher.encode_documents(list(texts)))
+    table = torch.as_tensor(found).float().cpu()
+    return [row[[texts[text] for text in one.documents]] for row, one in zip(table, lists, strict=True)]
 
 
 def _model_scores(model: nn.Module) -> _Score:

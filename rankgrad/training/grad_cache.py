@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from rankgrad._checks import InputError
 from rankgrad.data.collate import ImageFeatures, LateInteractionFeatures, PairFeatures, TextTokens
+from rankgrad.models._equal_calls import call_each
 from rankgrad.training._row_numbers import patches_as_tokens
 
 
@@ -120,11 +121,11 @@ def embed(
     if isinstance(features, ImageFeatures):
         return _embed_images(split, features, micro_batch_tokens)
     if micro_batch_tokens is None:
-        documents = [split.embed_documents(group) for group in features.documents]
+        documents = call_each(model, split.embed_documents, features.documents)
         return Embedded(split.embed_queries(features.queries), documents, features.documents)
     queries = _embed_queries(split, features.queries, micro_batch_tokens)
     groups = micro_batches(features.documents, micro_batch_tokens)
-    return Embedded(queries, [_encoded_again_in_backward(split.embed_documents, each) for each in groups], groups)
+    return Embedded(queries, _each_again_in_backward(split, split.embed_documents, groups), groups)
 
 
 def split_model(model: nn.Module) -> SplitModel:
@@ -187,7 +188,7 @@ def micro_batches(groups: Sequence[TextTokens], tokens: int) -> list[TextTokens]
 
 def _embed_queries(model: SplitModel, queries: TextTokens, tokens: int) -> Tensor:
     groups = micro_batches([queries], tokens)
-    return torch.cat([_encoded_again_in_backward(model.embed_queries, each) for each in groups])
+    return torch.cat(_each_again_in_backward(model, model.embed_queries, groups))
 
 
 def _embed_images(model: SplitModel, features: ImageFeatures, tokens: int | None) -> Embedded:
@@ -200,7 +201,7 @@ def _embed_images(model: SplitModel, features: ImageFeatures, tokens: int | None
         raise InputError(f"grad_cache_tokens={tokens}: an image has {reader.patches} patches; allow at least as many")
     queries = _embed_queries(model, features.queries, tokens)
     parts = pixels.split(tokens // reader.patches)
-    images = [_encoded_again_in_backward(reader.embed_documents, each) for each in parts]
+    images = _each_again_in_backward(reader, reader.embed_documents, parts)
     return Embedded(queries, images, [patches_as_tokens(each, reader.patches) for each in parts])
 
 
@@ -210,6 +211,11 @@ def _joined(first: TextTokens, second: TextTokens) -> TextTokens:
     return TextTokens(*(torch.cat([pad(each, (0, width - each.shape[1])) for each in pair]) for pair in fields))
 
 
-def _encoded_again_in_backward(encode: Callable[[Any], Tensor], tokens: TextTokens | Tensor) -> Tensor:
-    # One graph with the loss, so that hooks on parameters (DDP's reduction) run once a step and not once a micro-batch.
-    return cast(Tensor, checkpoint(encode, tokens, use_reentrant=False, preserve_rng_state=True))
+def _each_again_in_backward(
+    model: object, encode: Callable[[Any], Tensor], groups: Sequence[TextTokens] | Sequence[Tensor]
+) -> list[Tensor]:
+    def encoded(tokens: TextTokens | Tensor) -> Tensor:
+        # One graph with the loss, so that hooks on parameters (DDP's reduction) run once a step, not a micro-batch.
+        return cast(Tensor, checkpoint(encode, tokens, use_reentrant=False, preserve_rng_state=True))
+
+    return call_each(model, encoded, groups)

@@ -14,6 +14,7 @@ from torch.distributed.tensor import DTensor
 
 from rankgrad._checks import InputError
 from rankgrad.models import CrossEncoder
+from rankgrad.models._equal_calls import mark_split
 from rankgrad.training.backbone import layers_of
 
 
@@ -21,7 +22,8 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> None:
     """Split the parameters over the processes of a mesh, layer by layer; does nothing to a model that is split already.
 
     A unit, whose parameters are put together while it runs, is each layer of a backbone, then the rest of the backbone,
-    then what stands beside it: a ranker's own ``forward`` is not always what is called, its parts are.
+    then what stands beside it: a ranker's own ``forward`` is not always what is called, its parts are. All processes
+    must call a unit equally often, which :func:`rankgrad.models._equal_calls.call_each` sees to.
 
     Raises:
         InputError: for a cross-encoder that calls the parts of its encoder.
@@ -40,6 +42,7 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> None:
             )
     for unit in _units(model):
         fully_shard(unit, mesh=mesh)
+    mark_split(model, mesh)
 
 
 @contextmanager

@@ -223,3 +223,12 @@ def test_what_cannot_be_is_said(tiny_decoder_folder: Path, tiny_encoder_folder: 
         CausalReranker.from_pretrained(tiny_decoder_folder, template=SHORT, lora_rank=2, lora_targets=["nothing"])
     with pytest.raises(InputError, match="holds no adapter"):
         CausalReranker.from_pretrained(tiny_decoder_folder, template=SHORT, adapter=tmp_path)
+
+
+def test_autocast_makes_no_ties() -> None:
+    backbone, states = torch.nn.Module(), torch.randn(64, 8)
+    backbone.score = torch.nn.Linear(8, 1)
+    expected = _causal_backbone.linear_scores(backbone, states)
+    torch.testing.assert_close(expected, backbone.score(states)[:, 0])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(_causal_backbone.linear_scores(backbone, states), expected)

@@ -125,6 +125,17 @@ def test_stanfords_class_finds_its_weights(tiny_encoder_folder: Path, tmp_path: 
     assert [settings[key] for key in ("query_maxlen", "doc_maxlen", "doc_token_id")] == [12, 20, "[D]"]
 
 
+def test_stanfords_weights_in_torchs_own_file(folder: Path, tmp_path: Path) -> None:
+    ours = ColBERT.from_pretrained(folder, rules=RULES, dim=8)
+    ours.save_pretrained(tmp_path / "theirs", layout="stanford")
+    weights = tmp_path / "theirs/model.safetensors"
+    torch.save(load_file(weights), weights.with_name("pytorch_model.bin"))
+    weights.unlink()
+    again = ColBERT.from_pretrained(tmp_path / "theirs")
+    with torch.no_grad():
+        torch.testing.assert_close(again.encode_documents(TEXTS).embeddings, ours.encode_documents(TEXTS).embeddings)
+
+
 def test_plain_sequence_classifier_both_ways(folder: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 

@@ -82,6 +82,11 @@ def test_expansion_is_scored_and_punctuation_is_not(colbert: ColBERT) -> None:
     assert set(marks) < set(document.input_ids[document.attention_mask.astype(bool)].tolist())
 
 
+def test_one_string_is_no_list_of_documents(colbert: ColBERT) -> None:
+    with pytest.raises(TypeError, match="document: expected a sequence of strings, got one string; wrap it in a list"):
+        colbert.encode_documents("sort a list")
+
+
 def test_folder_gives_the_same_model_back(colbert: ColBERT, tmp_path: Path) -> None:
     colbert.save_pretrained(tmp_path / "model")
     again = ColBERT.from_pretrained(tmp_path / "model")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -104,6 +105,12 @@ def test_gradients_reach_encoder_and_head(cross_encoder: CrossEncoder) -> None:
 def test_bad_pairs(cross_encoder: CrossEncoder, call: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         call(cross_encoder)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("documents", ["ab", ["a", None]])
+def test_documents_that_are_no_strings(cross_encoder: CrossEncoder, documents: Any) -> None:
+    with pytest.raises(TypeError, match="document"):
+        cross_encoder.score(["sort", "open"], documents)
 
 
 def test_lengths_and_prefixes_that_cannot_be(cross_encoder: CrossEncoder) -> None:

@@ -10,8 +10,12 @@ import torch
 from torch import nn
 from transformers import (
     AutoTokenizer,
+    BertConfig,
+    BertModel,
     DebertaV2Config,
     DebertaV2ForSequenceClassification,
+    LongformerConfig,
+    LongformerModel,
     ModernBertConfig,
     ModernBertModel,
 )
@@ -113,6 +117,23 @@ def test_exits_learn_and_are_saved(tiny_encoder_folder: Path, tmp_path: Path, he
     torch.testing.assert_close(score(without), score(model), atol=1e-5, rtol=1e-5)
     with pytest.raises(InputError, match="exit_layer=1 has no head: choose one of 2"):
         score(without, exit_layer=1)
+
+
+def test_saved_exits_are_kept_among_other_ones(tiny_encoder_folder: Path, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder_folder)
+    config = BertConfig(vocab_size=len(tokenizer), **SIZE)
+    model = shaken(CrossEncoder(BertModel(config), tokenizer, max_length=40, query_length=12, exits=(1, 2)))
+    model.save_pretrained(tmp_path / "model")
+    for exits in ((2,), (1, 2, 3), (2, 3)):
+        other = CrossEncoder.from_pretrained(tmp_path / "model", exits=exits)
+        torch.testing.assert_close(score(other, exit_layer=2), score(model, exit_layer=2), atol=1e-5, rtol=1e-5)
+
+
+def test_encoders_whose_attention_takes_no_bias_have_the_cls_head_alone(tiny_encoder_folder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder_folder)
+    encoder = LongformerModel(LongformerConfig(vocab_size=len(tokenizer), attention_window=4, **SIZE))
+    with pytest.raises(InputError, match="head='interaction' adds to attention scores, which longformer does not"):
+        CrossEncoder(encoder, tokenizer)
 
 
 def test_the_view_runs_no_compiled_original(tiny_encoder_folder: Path) -> None:

@@ -90,3 +90,14 @@ def test_what_a_listwise_model_cannot_do(listwise: CrossEncoder, tmp_path: Path,
     again = CrossEncoder.from_pretrained(tmp_path / "model")
     assert again.options.listwise
     torch.testing.assert_close(score(again, DOCUMENTS), score(listwise, DOCUMENTS))
+
+
+def test_batches_without_a_candidate_and_sizes_below_1(listwise: CrossEncoder) -> None:
+    lists = [CandidateList(QUERY, tuple(DOCUMENTS[:2]), (1.0, 0.0)), CandidateList("open", (DOCUMENTS[1],), (1.0,))]
+    features = ListCollate(listwise.tokenizer)(lists).features
+    assert isinstance(features, PairFeatures)
+    assert features.mask is not None
+    assert listwise(features._replace(mask=torch.zeros_like(features.mask))).tolist() == [[0.0, 0.0]] * 2
+    for name in ("batch_size", "token_budget"):
+        with pytest.raises(InputError, match=f"{name}=0: a batch needs at least 1"):
+            listwise.score([QUERY], ["x"], **{name: 0})

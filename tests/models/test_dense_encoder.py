@@ -158,3 +158,13 @@ def test_what_cannot_be_is_said(tiny_encoder_folder: Path, tmp_path: Path) -> No
     path.write_text(json.dumps({"pooling_mode_mean_tokens": True, "include_prompt": False}))
     with pytest.raises(InputError, match="include_prompt"):
         DenseEncoder.from_pretrained(tmp_path / "model")
+
+
+def test_weights_of_half_precision_have_layers_too(tiny_encoder_folder: Path) -> None:
+    plain = DenseEncoder.from_pretrained(tiny_encoder_folder)
+    layer = ProjectionLayer(plain.dim, 8, bias=True, activation=torch.nn.Tanh())
+    model = DenseEncoder(plain.backbone, plain.text_tokenizer, layers=[layer])
+    expected = model.encode_documents(DOCUMENTS)
+    found = model.bfloat16().encode_documents(DOCUMENTS)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0.05)

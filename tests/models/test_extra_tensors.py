@@ -122,3 +122,15 @@ def test_encoders_of_models_with_heads(kind: str, tiny_encoder_folder: Path, tmp
         loaded = KINDS[kind](folder).state_dict()
         name, weight = next(each for each in loaded.items() if each[0].endswith("layer.1.output.dense.weight"))
         assert torch.equal(weight, saved.bert.encoder.layer[1].output.dense.weight), name
+
+
+def test_a_classifier_without_the_pooler_that_it_reads(tiny_encoder_folder: Path, tmp_path: Path) -> None:
+    CrossEncoder.from_pretrained(tiny_encoder_folder, head="cls").save_pretrained(tmp_path / "model")
+    state = load_file(tmp_path / "model" / WEIGHTS)
+    kept = {key: value for key, value in state.items() if "pooler." not in key}
+    assert len(kept) == len(state) - 2
+    save_file(kept, tmp_path / "model" / WEIGHTS, metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"lacks 2 tensors of a BertForSequenceClassification \(bert\.pooler"):
+        CrossEncoder.from_pretrained(tmp_path / "model")
+    # One that is trained anew needs none.
+    assert CrossEncoder.from_pretrained(tmp_path / "model", head="mean").head_name == "mean"

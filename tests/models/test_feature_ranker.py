@@ -34,6 +34,14 @@ def lists() -> FeatureLists:
     return FeatureLists(rows(24).view(4, 6, 3), mask)
 
 
+def test_weights_of_half_precision_score_in_float32() -> None:
+    for kind in KINDS:
+        expected, model = ranker(transform=kind)(lists()), ranker(transform=kind)
+        found = model.bfloat16()(lists())
+        assert found.dtype == torch.float32
+        assert_close(found, expected, atol=0.1, rtol=0.1)
+
+
 def test_standardised_features_have_mean_0_and_deviation_1() -> None:
     for kind in ("standardise", "log1p_standardise"):
         transform = FeatureTransform(3, kind=kind)  # type: ignore[arg-type]

@@ -120,6 +120,46 @@ def test_the_maximum_is_soft_in_training_alone(model: ImageColBERT) -> None:
     assert (soft > maxsim(*sides)).all()
 
 
+def test_images_follow_the_texts_width(model: ImageColBERT, tmp_path: Path) -> None:
+    images, truncated = torch.randn(2, 3, 16, 16), torch.nn.functional.normalize
+    with torch.no_grad():
+        full = model.embed_images(images)
+        scores = model.score(["open a file"], model.encode_images(images))
+        model.text.truncate(8)
+        torch.testing.assert_close(model.embed_images(images), truncated(full[..., :8], dim=-1))
+        queries, mask = model.encode_queries(["open a file"])
+        expected = maxsim(queries, truncated(full[..., :8], dim=-1), mask)
+        torch.testing.assert_close(model.score(["open a file"], model.encode_images(images)), expected)
+        model.save_pretrained(tmp_path / "model")
+        again = ImageColBERT.from_pretrained(tmp_path / "model")
+        torch.testing.assert_close(again.score(["open a file"], again.encode_images(images)), expected)
+        again.text.truncate(None)
+        torch.testing.assert_close(again.score(["open a file"], again.encode_images(images)), scores)
+
+
+def test_an_encoder_that_merges_patches(model: ImageColBERT) -> None:
+    from transformers import SwinConfig, SwinModel
+
+    sizes = {"image_size": 32, "patch_size": 4, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 1], "window_size": 2}
+    merging = ImageColBERT(model.text, SwinModel(SwinConfig(**sizes), add_pooling_layer=False))
+    message = r"SwinModel gives 16 states for 64 patches: choose an encoder with a state for every patch \(ViT"
+    with pytest.raises(InputError, match=message):
+        merging.encode_images(torch.randn(1, 3, 32, 32))
+
+
+def test_a_processor_that_cannot_be_saved(model: ImageColBERT, tmp_path: Path) -> None:
+    def halves(images, return_tensors):
+        return {"pixel_values": torch.full((len(images), 3, 16, 16), 0.5)}
+
+    (tmp_path / "model").mkdir()
+    model.image_processor = halves
+    with pytest.raises(InputError, match=r"image_processor <function .*halves.* has no save_pretrained: set model"):
+        model.save_pretrained(tmp_path / "model")
+    assert list((tmp_path / "model").iterdir()) == []
+    model.image_processor = None
+    model.save_pretrained(tmp_path / "model")
+
+
 def test_what_cannot_be_used(model: ImageColBERT, vision_folder: Path) -> None:
     with pytest.raises(InputError, match=r"expected \['images', 3, 16, 16\]"):
         model.encode_images(torch.randn(1, 3, 8, 8))

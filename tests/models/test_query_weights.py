@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -99,3 +100,12 @@ def test_what_does_not_go_together_is_refused(tiny_encoder_folder: Path) -> None
         colbert(tiny_encoder_folder, query_weights="fixed", matryoshka_dims=[8])
     with pytest.raises(InputError, match="no weights of query tokens"):
         colbert(tiny_encoder_folder).fit_idf(DOCUMENTS)
+
+
+def test_words_of_a_prompt_are_in_no_document(tiny_encoder_folder: Path) -> None:
+    plain = colbert(tiny_encoder_folder, query_weights="fixed").fit_idf(DOCUMENTS)
+    rules = replace(RULES, document_prompt="join keys ")
+    prompted = ColBERT.from_pretrained(tiny_encoder_folder, rules=rules, dim=16, query_weights="fixed")
+    assert plain.query_weights is not None
+    assert prompted.fit_idf(DOCUMENTS).query_weights is not None
+    torch.testing.assert_close(prompted.query_weights.table, plain.query_weights.table)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -132,6 +134,14 @@ def test_our_folder_gives_the_same_weights_there(log_twice: bool, tiny_mlm_folde
     torch.testing.assert_close(again.encode_documents(DOCUMENTS).dense(ours.width), dense, atol=1e-5, rtol=0)
 
 
+def test_texts_to_be_put_into_lower_case_are_refused(tiny_mlm_folder: Path, tmp_path: Path) -> None:
+    SparseEncoder.from_pretrained(tiny_mlm_folder).save_pretrained(tmp_path / "model")
+    (tmp_path / "model/rankgrad_model.json").unlink()
+    (tmp_path / "model/sentence_bert_config.json").write_text('{"max_seq_length": 9, "do_lower_case": true}')
+    with pytest.raises(InputError, match=r"sets do_lower_case in sentence_bert_config.json, which is not read: put a"):
+        SparseEncoder.from_pretrained(tmp_path / "model")
+
+
 def test_what_cannot_be_is_said(tiny_mlm_folder: Path, tiny_encoder_folder: Path) -> None:
     with pytest.raises(InputError, match="lacks 6 tensors of a masked language model"):
         SparseEncoder.from_pretrained(tiny_encoder_folder)
@@ -139,3 +149,25 @@ def test_what_cannot_be_is_said(tiny_mlm_folder: Path, tiny_encoder_folder: Path
         SparseEncoder.from_pretrained(tiny_mlm_folder, document_top_k=0)
     with pytest.raises(InputError, match="has no table of weights"):
         SparseEncoder.from_pretrained(tiny_mlm_folder).fit_idf(DOCUMENTS)
+
+
+def test_looked_up_queries_where_tensors_are_halves_by_default(tiny_mlm_folder: Path) -> None:
+    model = SparseEncoder.from_pretrained(tiny_mlm_folder, queries="lookup")
+    expected = model.encode_queries(QUERIES)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        found = model.encode_queries(QUERIES)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.values.dtype == torch.float32
+    torch.testing.assert_close(found.values, expected.values)
+
+
+def test_another_process_can_run_a_pickled_model(tiny_mlm_folder: Path, tmp_path: Path) -> None:
+    model = SparseEncoder.from_pretrained(tiny_mlm_folder)
+    torch.save(model, tmp_path / "model.pt")
+    code = f"import torch; model = torch.load({str(tmp_path / 'model.pt')!r}, weights_only=False); "
+    code += f"print(model.encode_queries({QUERIES!r}).values.sum().item())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(float(model.encode_queries(QUERIES).values.sum()), rel=1e-5)

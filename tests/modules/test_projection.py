@@ -86,3 +86,14 @@ def test_fitting_a_deep_head_keeps_similarities(activation: nn.Module | None) ->
 def test_heads_that_cannot_be(make, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_a_deep_head_of_half_precision_is_fitted() -> None:
+    hidden = torch.randn(50, 8)
+    whole = Projection(8, 4, head=ProjectionHead(depth=2))
+    half = Projection(8, 4, head=ProjectionHead(depth=2))
+    half.load_state_dict(whole.state_dict())
+    whole.fit(hidden)
+    half.bfloat16().fit(hidden.bfloat16())
+    cosines = (whole(hidden) * half(hidden.bfloat16()).float()).sum(-1)
+    assert cosines.min() > 0.9

@@ -14,7 +14,7 @@ from rankgrad.data import CandidateList, Collection, Task, Texts, read_teacher_s
 from rankgrad.data.collate import ListCollate
 from rankgrad.data.datamodule import ListDataModule
 from rankgrad.losses import KLDistillLoss, SoftmaxLoss
-from rankgrad.models import ColBERT, CrossEncoder
+from rankgrad.models import ColBERT, CrossEncoder, DenseEncoder, SparseEncoder
 from rankgrad.ops import maxsim
 from rankgrad.tokens import LateInteractionRules
 from rankgrad.training import Ranker, RunFolder, read_curves, teacher_run, teacher_scores, write_teacher_scores
@@ -43,14 +43,20 @@ def colbert_scores(teacher: ColBERT, one: CandidateList) -> list[float]:
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
-@pytest.mark.parametrize("kind", ["cross-encoder", "colbert", "scorer"])
-def test_each_candidate_gets_the_teachers_score(tiny_encoder_folder: Path, kind: str, batch_size: int) -> None:
+@pytest.mark.parametrize("kind", ["cross-encoder", "colbert", "dense", "sparse", "scorer"])
+def test_each_candidate_gets_the_teachers_score(
+    tiny_encoder_folder: Path, tiny_mlm_folder: Path, kind: str, batch_size: int
+) -> None:
     if kind == "cross-encoder":
         teacher = CrossEncoder.from_pretrained(tiny_encoder_folder, head="mean")
         expected = [teacher.score([one.query] * len(one.documents), one.documents).tolist() for one in LISTS]
     elif kind == "colbert":
         teacher = ColBERT.from_pretrained(tiny_encoder_folder)
         expected = [colbert_scores(teacher, one) for one in LISTS]
+    elif kind in ("dense", "sparse"):
+        made = {"dense": (DenseEncoder, tiny_encoder_folder), "sparse": (SparseEncoder, tiny_mlm_folder)}
+        teacher = made[kind][0].from_pretrained(made[kind][1])
+        expected = [teacher.score([one.query], teacher.encode_documents(one.documents))[0].tolist() for one in LISTS]
     else:
         teacher = Counting()
         expected = [[len(one.query) + 100 * len(text) for text in one.documents] for one in LISTS]

@@ -49,10 +49,19 @@ def write(path: Path, lists: list[CandidateList]) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, new_colbert, lists_of) -> Finished:
+def finished(
+    tmp_path_factory: pytest.TempPathFactory,
+    new_colbert,
+    lists_of,
+    tiny_encoder_folder: Path,
+    tiny_mlm_folder: Path,
+    tiny_decoder_folder: Path,
+) -> Finished:
     """What two processes left; they do all that this file looks at, since starting them is what takes time."""
     folder = tmp_path_factory.mktemp("two")
     new_colbert().save_pretrained(folder / "model")
+    for name, tiny in (("encoder", tiny_encoder_folder), ("mlm", tiny_mlm_folder), ("decoder", tiny_decoder_folder)):
+        (folder / name).symlink_to(tiny, target_is_directory=True)
     write(folder / "shared.jsonl", SHARED)
     files = {}
     for split, count in (("train", 34), ("validation", 5)):
@@ -72,7 +81,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory, new_colbert, lists_of) ->
         "data": {
             "source": {"class_path": "rankgrad.data.ListsFile", "init_args": files},
             "batch_size": 4,
-            "validation_batch_size": 2,
+            # 3 lists of 4 documents in the first process, 2 in the second: 2 groups of 8 documents, and 1.
+            "validation_batch_size": 4,
             "in_batch_negatives": True,
         },
     }
@@ -125,6 +135,17 @@ def test_the_gradients_are_those_of_one_process_with_all_lists(finished: Finishe
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize(
+    "name", ["colbert", "cached", "cross_encoder", "dense_encoder", "sparse_encoder", "causal_reranker"]
+)
+def test_processes_with_unequal_numbers_of_groups_share_a_split_model(finished: Finished, name: str) -> None:
+    first, second = (report["unequal"][name] for report in finished.reports)
+    assert first["groups"] > second["groups"]
+    for found in (first, second):
+        assert found["gradients"] < 1e-5
+        assert found["scores"] < 1e-5
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])

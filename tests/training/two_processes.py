@@ -6,23 +6,28 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from rankgrad._checks import InputError
 from rankgrad.data import CandidateList, read_lists
-from rankgrad.data.collate import ListBatch, ListCollate
+from rankgrad.data.collate import ListBatch, ListCollate, PairFeatures
 from rankgrad.losses import InfoNCELoss
-from rankgrad.models import ColBERT
-from rankgrad.training import RunFolder, all_gather_rows
+from rankgrad.models import CausalReranker, ColBERT, CrossEncoder, DenseEncoder, SparseEncoder
+from rankgrad.training import RunFolder, all_gather_rows, cached_scores
 from rankgrad.training.checkpoints import checkpoints_in
 from rankgrad.training.cli import main
 from rankgrad.training.gather import across_processes
-from rankgrad.training.grad_cache import embed
+from rankgrad.training.grad_cache import embed, micro_batches
+from rankgrad.training.sharding import shard
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SHARES = ((0, 3), (3, 5))
@@ -68,6 +73,61 @@ def gradients(rank: int, folder: Path, lists: list[CandidateList]) -> None:
         if rank == 0:
             found = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
             torch.save(found, folder / f"gradients-{micro_batch_tokens}.pt")
+
+
+def new_models(folder: Path) -> dict[str, nn.Module]:
+    """Models that FSDP is to split, the same in all processes."""
+    torch.manual_seed(1)
+    return {
+        "colbert": ColBERT.from_pretrained(folder / "model", keep_share=0.5),
+        "cached": ColBERT.from_pretrained(folder / "model", keep_share=0.5),
+        "cross_encoder": CrossEncoder.from_pretrained(folder / "model", head="interaction"),
+        "dense_encoder": DenseEncoder.from_pretrained(folder / "encoder"),
+        "sparse_encoder": SparseEncoder.from_pretrained(folder / "mlm"),
+        "causal_reranker": CausalReranker.from_pretrained(folder / "decoder"),
+    }
+
+
+def squares(model: nn.Module, batch: ListBatch, micro_batch_tokens: int | None) -> dict[str, Tensor]:
+    """The gradient of the sum of squared scores, compared as in training, but without dropout."""
+    model.eval().training = True
+    if micro_batch_tokens is None:
+        scores = model(batch.features)
+    else:
+        scores = cached_scores(model, batch.features, micro_batch_tokens=micro_batch_tokens)
+    scores[batch.mask].square().sum().backward()
+    found = {name: each.grad for name, each in model.named_parameters() if each.grad is not None}
+    model.zero_grad()
+    return {name: each.full_tensor() if isinstance(each, DTensor) else each for name, each in found.items()}
+
+
+def unequal(rank: int, folder: Path, lists: list[CandidateList]) -> dict[str, dict[str, object]]:
+    """How many groups a process has, and how far FSDP's gradients and scores are from those without it."""
+    # Where a module's output is a view, FSDP warns that nobody must change it in place.
+    warnings.filterwarnings("ignore", message=r"FSDP2-wrapped module .* returned a view")
+    report: dict[str, dict[str, object]] = {}
+    for name, model in new_models(folder).items():
+        collate = ListCollate(model.tokenizer, group_size=2)  # type: ignore[arg-type]
+        tokens = 30 if name == "cached" else None
+        batch, own = collate(lists), collate(lists[slice(*SHARES[rank])])
+        features: Any = own.features
+        groups = features.groups if isinstance(features, PairFeatures) else features.documents
+        expected = squares(model, batch, tokens)
+        with torch.no_grad():
+            scores = model.eval()(features)
+        shard(model, init_device_mesh("cpu", (2,)))
+        found = squares(model, own, tokens)
+        with torch.no_grad():
+            split = model.eval()(features)
+        largest = max(float(each.abs().max()) for each in expected.values())
+        # FSDP takes the mean of both processes.
+        further = {each: float((2 * found[each] - expected[each]).abs().max()) for each in expected}
+        report[name] = {
+            "groups": len(groups if tokens is None else micro_batches(groups, tokens)),
+            "gradients": max(further.values()) / largest,
+            "scores": float((split - scores)[own.mask].abs().max() / scores[own.mask].abs().max()),
+        }
+    return report
 
 
 def fit(folder: Path, strategy: str, name: str, *, resume: bool = False) -> RunFolder:
@@ -120,7 +180,9 @@ def work(rank: int, port: str, folder: Path) -> None:
     distributed.init_process_group("gloo", timeout=timedelta(seconds=300))
     torch.set_num_threads(1)
     report: dict[str, object] = {"gathered": gathered(rank)}
-    gradients(rank, folder, list(read_lists(folder / "shared.jsonl")))
+    shared = list(read_lists(folder / "shared.jsonl"))
+    gradients(rank, folder, shared)
+    report["unequal"] = unequal(rank, folder, shared)
     for strategy in ("ddp", "fsdp"):
         fit(folder, strategy, strategy)
     for strategy in ("ddp", "fsdp"):
