@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,9 @@ class PromptTokenizer:
         query_length: tokens of a query; longer queries are cut.
         pad_id: the id that fills short rows.
 
+    Attributes:
+        cut: how many pairs had a longer document than there was room for, so far.
+
     Raises:
         InputError: for lengths that leave no room for a document, or an answer that is not one token.
     """
@@ -106,6 +110,7 @@ class PromptTokenizer:
     max_length: int = 512
     query_length: int = 64
     pad_id: int = 0
+    cut: Counter[str] = field(default_factory=Counter, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         unbounded(self.tokenizer)
@@ -128,6 +133,7 @@ class PromptTokenizer:
         lead, tail = self._around()
         room = self.max_length - len(lead) - len(tail)
         encoded = self.tokenizer.encode_batch(bodies, add_special_tokens=False)
+        self.cut["document"] += sum(len(body.ids) > room for body in encoded)
         return padded_tokens([[*lead, *body.ids[:room], *tail] for body in encoded], pad_id=self.pad_id)
 
     @property

@@ -23,6 +23,7 @@ from rankgrad.data.stream_loader import StreamLoader
 from rankgrad.data.streaming import StreamedLists
 from rankgrad.data.training_lists import DrawnLists, ReadyLists, ranked_lists
 from rankgrad.data.trec import read_run
+from rankgrad.prompts import PromptTokenizer
 from rankgrad.tokens import LateInteractionTokenizer, PairTokenizer
 
 
@@ -58,7 +59,7 @@ class ReportedCollate:
         return batch
 
     def _report(self, side: str, lists: Sequence[CandidateList]) -> None:
-        if isinstance(self.texts.tokenizer, PairTokenizer):
+        if isinstance(self.texts.tokenizer, PairTokenizer | PromptTokenizer):
             pairs = dict.fromkeys((one.query, document) for one in lists for document in one.documents)
             self.texts(*map(list, zip(*pairs, strict=True)))
         elif side == "query":
@@ -168,9 +169,8 @@ class ListDataModule(LightningDataModule):
     def prepare_lists(self) -> None:
         """Read the source and make ``train_lists`` and ``validation_lists``."""
         if isinstance(self.source, ListSource):
-            names = ("candidates", "teacher_scores", "validation_queries")
-            if given := [name for name in names if getattr(self, name) is not None]:
-                raise InputError(f"{', '.join(given)}: ready lists have their own documents and scores; leave it out")
+            if self.teacher_scores is not None:
+                raise InputError("teacher_scores: ready lists hold their own, in each line; leave it out")
             stream = self.source.stream(self.train_split) if isinstance(self.source, StreamSource) else None
             train = self.source.lists(self.train_split) if stream is None else stream
             if not train:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from torch import nn
 
 from rankgrad.modules.text_encoder import TextEncoder
+from rankgrad.prompts import PromptTokenizer
 from rankgrad.tokens import LateInteractionRules, LateInteractionTokenizer, PairTokenizer, Tokens
 
 
@@ -60,11 +61,13 @@ class PairCutReport:
     Args:
         tokenizer: with the length that the encoder can read.
         asked: the ``max_length`` that was given.
+        reader: what reads the pairs, as messages name it.
     """
 
-    def __init__(self, tokenizer: PairTokenizer, asked: int) -> None:
+    def __init__(self, tokenizer: PairTokenizer | PromptTokenizer, asked: int, reader: str = "encoder") -> None:
         self.tokenizer = tokenizer
         self.asked = asked
+        self.reader = reader
         self.said = False
 
     def __call__(self, queries: Sequence[str], documents: Sequence[str]) -> Tokens:
@@ -74,7 +77,7 @@ class PairCutReport:
         if cut and limit < self.asked and not self.said:
             self.said = True
             warnings.warn(
-                f"{cut} of {len(documents)} pairs were cut at the encoder's {limit} positions; "
+                f"{cut} of {len(documents)} pairs were cut at the {self.reader}'s {limit} positions; "
                 f"max_length={self.asked} asks for more",
                 stacklevel=4,
             )

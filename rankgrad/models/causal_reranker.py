@@ -17,9 +17,10 @@ from rankgrad.models import _causal_backbone, _folder, _layer_heads, _low_rank, 
 from rankgrad.models._batches import score_sorted, sorted_batches
 from rankgrad.models._equal_calls import call_each
 from rankgrad.models._headed import Dtype
+from rankgrad.models._lengths import PairCutReport
 from rankgrad.models._saved_modules import SavedModules
 from rankgrad.models._vocabulary import check_vocabulary
-from rankgrad.models.causal_reranker_lengths import PromptCutReport, prompt_lengths
+from rankgrad.models.causal_reranker_lengths import prompt_lengths
 from rankgrad.modules.pooling import pool_states
 from rankgrad.prompts import BGE_LIGHTWEIGHT, QWEN3, PromptTemplate, PromptTokenizer
 
@@ -94,7 +95,7 @@ class CausalReranker(nn.Module):
         self.text_tokenizer = tokenizer
         lengths = prompt_lengths(backbone, max_length, query_length)
         self.tokenizer = PromptTokenizer(tokenizer.backend_tokenizer, template, **lengths, pad_id=pad_id)
-        self.texts = PromptCutReport(self.tokenizer, max_length)
+        self.texts = PairCutReport(self.tokenizer, max_length, "decoder")
         self.answers = self.tokenizer.answers if head == "answer" else None
         if getattr(backbone.config, "pad_token_id", None) is None:
             # Other libraries look for the last token by it.

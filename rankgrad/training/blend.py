@@ -27,7 +27,7 @@ def blend_weights(model: Model, start: nn.Module | Mapping[str, Tensor], *, shar
         share: 0 = as it was before, 1 = as it was trained.
 
     Returns:
-        ``model``. Numbers that are no floats stay as they are.
+        ``model``. Its buffers (a fitted transform of features, running statistics) stay as they are.
 
     Raises:
         InputError: for a share outside [0, 1], or weights of another model; nothing is changed then.
@@ -55,7 +55,7 @@ def blend_weights(model: Model, start: nn.Module | Mapping[str, Tensor], *, shar
     for name, weight in after.items():
         # Tied weights are one memory under several names; what has no address of its own is told by the object.
         place = (weight.data_ptr() or id(weight), weight.shape)
-        if weight.is_floating_point() and place not in done:
+        if isinstance(weight, nn.Parameter) and weight.is_floating_point() and place not in done:
             weight.lerp_(before[name].to(weight), 1 - share)
         done.add(place)
     return model

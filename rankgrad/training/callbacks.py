@@ -11,21 +11,25 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
 from rankgrad._checks import InputError
-from rankgrad.training.checkpoints import checkpoint_path, checkpoints_in
+from rankgrad.training.checkpoints import check_one_file, checkpoint_path, checkpoints_in
 from rankgrad.training.sharding import whole
 
 log = logging.getLogger(__name__)
 
 
 class Checkpoints(Checkpoint):
-    """Save the run every ``every_n_steps`` optimizer steps and at the end of each epoch; keep the last ``keep``.
+    """Save the run every ``every_n_steps`` optimizer steps, at the end of each epoch, and at its own end.
 
     A step that a validation follows is saved after it, so that a resumed run neither skips nor repeats the validation.
+    A run measured in steps (``max_steps``) has no ends of epochs but its last.
 
     Args:
         folder: where the checkpoints lie.
         every_n_steps: optimizer steps between two checkpoints.
-        keep: how many stay; with 2 a damaged last one is no loss.
+        keep: how many of the last stay; with 2 a damaged one is no loss.
+
+    Raises:
+        InputError: for counts below 1; before training, for a strategy whose checkpoints are no files.
     """
 
     def __init__(self, folder: str | Path, *, every_n_steps: int = 100, keep: int = 2) -> None:
@@ -37,6 +41,10 @@ class Checkpoints(Checkpoint):
         self._saved = 0
         self._due = False
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Refuse a strategy that writes folders."""
+        check_one_file(trainer.strategy)
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Count from the step resumed from."""
         self._saved = trainer.global_step
@@ -45,22 +53,26 @@ class Checkpoints(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save when due, unless a validation or the end of the epoch comes next."""
-        self._due |= trainer.global_step % self.every_n_steps == 0 and trainer.global_step != self._saved
-        accumulating = (batch_idx + 1) % trainer.accumulate_grad_batches != 0
-        if self._due and not accumulating and not _last_batch(trainer) and not _validation_follows(trainer, batch_idx):
+        step, last = trainer.global_step, _last_batch(trainer)
+        over = step == trainer.max_steps or (last and trainer.current_epoch + 1 == trainer.max_epochs)
+        self._due |= step != self._saved and (over or step % self.every_n_steps == 0)
+        accumulating = (batch_idx + 1) % trainer.accumulate_grad_batches != 0 and not last
+        if self._due and not accumulating and not _ends_epoch(trainer) and not _validation_follows(trainer, batch_idx):
             self._save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save what was put off, where the epoch goes on."""
-        if self._due and not trainer.sanity_checking and not _last_batch(trainer):
+        if self._due and not trainer.sanity_checking and not _ends_epoch(trainer):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the end of the epoch; a run measured in steps saves after the next batch instead.
-
-        Resumed at the end of an epoch, Lightning (2.6) counts the steps of such a run one too far in its logs.
-        """
+        """Save the end of the epoch, unless the run is measured in steps: see ``_ends_epoch``."""
         if trainer.max_steps == -1:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the last step where another callback stopped the run on it."""
+        if self._saved != trainer.global_step:
             self._save(trainer)
 
     def _save(self, trainer: pl.Trainer) -> None:
@@ -75,10 +87,22 @@ def _last_batch(trainer: pl.Trainer) -> bool:
     return trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
 
 
+def _ends_epoch(trainer: pl.Trainer) -> bool:
+    """Is this the last batch, and the state saved at the end of the epoch?
+
+    Resumed from there, Lightning (2.6) begins a run measured in steps one epoch and one logged step too far; its last
+    batch is saved as the others are.
+    """
+    return trainer.max_steps == -1 and _last_batch(trainer)
+
+
 def _validation_follows(trainer: pl.Trainer, batch_idx: int) -> bool:
+    epochs = trainer.check_val_every_n_epoch
     if not trainer.enable_validation or trainer.val_check_batch in (None, float("inf")):
         return False
-    whole_run = trainer.check_val_every_n_epoch is None
+    if epochs is not None and (trainer.current_epoch + 1) % epochs:
+        return False
+    whole_run = epochs is None
     done = trainer.fit_loop.total_batch_idx if whole_run else batch_idx
     return (done + 1) % int(trainer.val_check_batch) == 0
 

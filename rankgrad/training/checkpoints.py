@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning_fabric.plugins import CheckpointIO
+from pytorch_lightning.strategies import FSDPStrategy, ModelParallelStrategy, Strategy
 
 from rankgrad._checks import InputError
 from rankgrad._files import atomic_file
@@ -40,9 +41,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: when there is no such file.
-        InputError: when it is cut short, damaged, or no training checkpoint.
+        InputError: when it is cut short, damaged, a folder, or no training checkpoint.
     """
     path = Path(path)
+    _check_file(path)
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint not found: {path}")
     remedy = "resume from an earlier checkpoint of the run, or start the run again"
@@ -72,10 +74,11 @@ def last_good_checkpoint(folder: str | Path) -> tuple[Path | None, list[Path]]:
         Its path, or None where the folder has none at all; and the damaged ones that are later.
 
     Raises:
-        InputError: when there are checkpoints and all are damaged.
+        InputError: when there are checkpoints and all are damaged, or a later one is a folder.
     """
     damaged = []
     for path in checkpoints_in(folder):
+        _check_file(path)
         try:
             read_checkpoint(path)
         except FileNotFoundError:
@@ -88,3 +91,29 @@ def last_good_checkpoint(folder: str | Path) -> tuple[Path | None, list[Path]]:
         names = ", ".join(path.name for path in damaged)
         raise InputError(f"every checkpoint in {folder} is damaged ({names}): start the run again with --overwrite")
     return None, []
+
+
+def check_one_file(strategy: Strategy) -> None:
+    """Refuse a strategy that leaves weights in parts: in checkpoints that are folders, or in ``best/``.
+
+    Raises:
+        InputError: for FSDP1, and for FSDP2 with ``save_distributed_checkpoint``; naming what to take instead.
+    """
+    if isinstance(strategy, FSDPStrategy):
+        raise InputError(
+            "trainer.strategy: FSDPStrategy (FSDP1) would leave a part of each weight in best/: take FSDP2, as "
+            "configs/trainer/fsdp.yaml does"
+        )
+    if isinstance(strategy, ModelParallelStrategy) and strategy._save_distributed_checkpoint:
+        raise InputError(
+            "trainer.strategy: ModelParallelStrategy would write checkpoints that cannot be resumed from, a folder "
+            "each: set its save_distributed_checkpoint to false, as configs/trainer/fsdp.yaml does"
+        )
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(
+            f"{path} is a folder, of a strategy with save_distributed_checkpoint=true, and cannot be read: remove it "
+            "to go on from the checkpoint before it, or start the run again with --overwrite"
+        )

@@ -15,21 +15,20 @@ import torch
 import yaml
 from jsonargparse import ArgumentError, DefaultHelpFormatter
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning import LightningDataModule, Trainer
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.strategies import ModelParallelStrategy
 
 from rankgrad._checks import InputError, MissingExtraError
-from rankgrad._files import atomic_file
 from rankgrad.data.datamodule import ListDataModule
 from rankgrad.data.feature_datamodule import FeatureListDataModule
-from rankgrad.training.checkpoints import read_checkpoint
+from rankgrad.training.checkpoints import check_one_file, read_checkpoint
 from rankgrad.training.compose import compose, take_object_options
 from rankgrad.training.progress import progress_bar
 from rankgrad.training.quiet import quiet_lightning
 from rankgrad.training.ranker import Ranker
-from rankgrad.training.run_folder import RunFolder
+from rankgrad.training.run_folder import Beginning, RunFolder
 from rankgrad.training.sharding import check_strategy
 
 USAGE = "rankgrad fit --config FILE [--config FILE ...] [--run_folder FOLDER] [--resume | --overwrite] [--VALUE ...]"
@@ -110,8 +109,10 @@ class FitCLI(LightningCLI):
             monitor=config.monitor,
             tensorboard=config.tensorboard,
         )
-        self.begin = partial(self.run.begin, resume=config.resume, overwrite=config.overwrite)
-        self.run.check(resume=config.resume, overwrite=config.overwrite)
+        self.resume = config.resume
+        asked = {"resume": config.resume, "overwrite": config.overwrite}
+        self.run.check(**asked)
+        self.begin = partial(self.run.begin, **asked, earlier=self.run.earlier())
         # The run folder's config.yaml describes the run, not how it was started this time.
         config.resume = config.overwrite = False
 
@@ -142,6 +143,9 @@ class FitCLI(LightningCLI):
             self.refusals.append(InputError(f"{kind.__name__}: {_one_line(error)}"))
             raise
 
+    def _content(self) -> str:
+        return self.parser.dump(self.config, skip_none=False)
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Give the trainer what the run folder needs, beside what the configuration asks for."""
         config = self._get(self.config_init, "trainer")
@@ -149,7 +153,9 @@ class FitCLI(LightningCLI):
         for name in _COUNTS:
             config[name] = self.config.trainer[name]
         own = self.run.trainer_arguments()
-        config.callbacks = [*_listed(config.callbacks), *own["callbacks"], _KeepConfig(self, self.run.path)]
+        # What resumes has begun before, since that finds the checkpoint.
+        beginning = Beginning(self.run.path, None if self.resume else self.begin, self._content)
+        config.callbacks = [beginning, *_listed(config.callbacks), *own["callbacks"]]
         if config.enable_progress_bar is not False and not any(
             isinstance(one, ProgressBar) for one in config.callbacks
         ):
@@ -159,31 +165,32 @@ class FitCLI(LightningCLI):
             config.logger = own["logger"]
         config.default_root_dir = own["default_root_dir"]
         try:
-            return super().instantiate_trainer(**kwargs)
+            trainer = super().instantiate_trainer(**kwargs)
         except (MisconfigurationException, ValueError, TypeError, ModuleNotFoundError) as error:
             raise InputError(f"trainer: {_one_line(error)}") from error
+        check_one_file(trainer.strategy)
+        return trainer
 
     def fit(self) -> None:
-        """Train to the end."""
-        checkpoint = self.begin()
-        path = None if checkpoint is None else str(checkpoint)
+        """Train to the end.
+
+        Raises:
+            InputError: when there is no step to take, or fewer batches an epoch than between two validations.
+        """
+        trainer, checkpoint = self.trainer, self.begin() if self.resume else None
+        path = checkpoint and str(checkpoint)
         if path is not None:
-            sharded = isinstance(self.trainer.strategy, ModelParallelStrategy)
-            check_strategy(read_checkpoint(path), path, sharded=sharded)
-        self.trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
-
-
-class _KeepConfig(Callback):
-    """Write ``config.yaml`` once training starts: data, model and checkpoint are known to fit each other by then."""
-
-    def __init__(self, cli: FitCLI, folder: Path) -> None:
-        self.cli = cli
-        self.path = folder / "config.yaml"
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero:
-            with atomic_file(self.path) as temporary:
-                temporary.write_text(self.cli.parser.dump(self.cli.config, skip_none=False), encoding="utf-8")
+            check_strategy(read_checkpoint(path), path, sharded=isinstance(trainer.strategy, ModelParallelStrategy))
+        try:
+            trainer.fit(self.model, self.datamodule, ckpt_path=path, weights_only=True)
+        except ValueError as error:
+            if "`val_check_interval`" not in str(error):
+                raise
+            raise InputError(
+                f"trainer.val_check_interval={trainer.val_check_interval}: an epoch has {trainer.num_training_batches} "
+                "batches; give no more, or trainer.check_val_every_n_epoch=null to count on from epoch to epoch"
+            ) from error
+        self.run.check_trained(trainer)
 
 
 def main(argv: Sequence[str] | None = None) -> RunFolder:

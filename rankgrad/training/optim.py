@@ -84,6 +84,25 @@ def parameter_groups(
     ]
 
 
+def keep_own_rates(optimizer: Optimizer) -> None:
+    """Let a state that is loaded later leave each group's ``peak`` and ``weight_decay``: a resumed run has its own.
+
+    Raises:
+        InputError: when the state is loaded, for one of other groups.
+
+    Example:
+        >>> from torch.optim import AdamW
+        >>> before, now = (
+        ...     AdamW(parameter_groups(nn.Linear(2, 1), learning_rate=rate, weight_decay=0.1)) for rate in (1e-3, 1e-4)
+        ... )
+        >>> keep_own_rates(now)
+        >>> now.load_state_dict(before.state_dict())
+        >>> [group["peak"] for group in now.param_groups]
+        [0.0001, 0.0001]
+    """
+    optimizer.register_load_state_dict_pre_hook(_with_own_rates)
+
+
 def learning_rate_factor(step: int, *, total: int, warmup: float, decay: Decay = "linear") -> float:
     """The share of the peak learning rate at an optimizer step: up in a line, then down by ``decay``.
 
@@ -118,3 +137,15 @@ def set_learning_rates(optimizer: Optimizer, factor: float) -> None:
     """
     for group in optimizer.param_groups:
         group["lr"] = factor * group["peak"]
+
+
+def _with_own_rates(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    saved, own = state["param_groups"], optimizer.param_groups
+    there, here = ([len(group["params"]) for group in groups] for groups in (saved, own))
+    if there != here:
+        raise InputError(
+            f"the checkpoint has the parameters in groups of {there}, and this run in groups of {here}: resume with "
+            "head_learning_rate (given or not), weight_decay (0 or not) and frozen layers as it was made with"
+        )
+    kept = [{name: group[name] for name in ("peak", "weight_decay")} for group in own]
+    return {**state, "param_groups": [{**group, **rates} for group, rates in zip(saved, kept, strict=True)]}

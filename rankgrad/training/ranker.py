@@ -17,7 +17,14 @@ from rankgrad.training.backbone import compile_backbone, keep_few_activations
 from rankgrad.training.gather import Candidates, across_processes, check_process_group
 from rankgrad.training.grad_cache import cached_scores, embed, split_model
 from rankgrad.training.meters import PerQuery
-from rankgrad.training.optim import Decay, check_at_least_0, learning_rate_factor, parameter_groups, set_learning_rates
+from rankgrad.training.optim import (
+    Decay,
+    check_at_least_0,
+    keep_own_rates,
+    learning_rate_factor,
+    parameter_groups,
+    set_learning_rates,
+)
 from rankgrad.training.sharding import check_strategy, shard
 
 Target = Literal["labels", "teacher_scores"]
@@ -48,8 +55,9 @@ class Ranker(pl.LightningModule):
         compile: compile the backbone, for lengths and batch sizes that change.
 
     Raises:
-        InputError: for options that the model cannot have, rates below 0, or a loss that cannot read scores of several
-            exits or widths; when the loss is no longer finite, or teacher scores are wanted and the batch has none.
+        InputError: for options that the model cannot have, rates below 0, two metrics of one name, or a loss that
+            cannot read scores of several exits or widths; when the loss is no longer finite, or teacher scores are
+            wanted and the batch has none; for a checkpoint of another model, strategy or grouping of parameters.
     """
 
     def __init__(
@@ -82,6 +90,12 @@ class Ranker(pl.LightningModule):
         if cross_device_negatives and target != "labels":
             raise InputError(f"cross_device_negatives=True with target={target}: no teacher saw those pairs; drop one")
         check_loss(model, loss)
+        names = [metric.name for metric in metrics]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(
+                f"metrics: {twice} is the name of two, which would be logged as one: leave one of them out"
+            )
         self.model = model
         self.loss = loss
         self.target = target
@@ -154,7 +168,9 @@ class Ranker(pl.LightningModule):
         if learnt:
             rate = self.learning_rate if self.head_learning_rate is None else self.head_learning_rate
             groups.append({"params": learnt, "lr": rate, "peak": rate, "weight_decay": 0.0})
-        return AdamW(groups)
+        optimizer = AdamW(groups)
+        keep_own_rates(optimizer)
+        return optimizer
 
     def on_train_batch_start(self, batch: ListBatch, batch_idx: int) -> None:
         """Set the learning rate: a function of the step alone, so a resumed run has nothing to restore."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from rankgrad._checks import InputError
+from rankgrad._files import atomic_file
 from rankgrad.training.callbacks import BestModel, Checkpoints
 from rankgrad.training.checkpoints import SafeCheckpointIO, checkpoints_in, last_good_checkpoint
 from rankgrad.training.curves import CurveLogger
@@ -74,18 +77,27 @@ class RunFolder:
                 "another --run_folder"
             )
 
-    def begin(self, *, resume: bool = False, overwrite: bool = False) -> Path | None:
+    def earlier(self) -> list[Path]:
+        """What an earlier run left; of ``tensorboard/`` the files, as the next run opens its own before it begins."""
+        events = self.path / "tensorboard"
+        return [self.checkpoints, self.best, self.curves, *(events.glob("*") if self.tensorboard else [events])]
+
+    def begin(
+        self, *, resume: bool = False, overwrite: bool = False, earlier: Sequence[Path] | None = None
+    ) -> Path | None:
         """Make the folder ready for a run; of several processes the first alone changes it.
 
         Args:
             resume: go on from the last checkpoint that can be read; one that cannot is set aside, and that is logged.
             overwrite: remove what an earlier run left.
+            earlier: what that is; None = what :meth:`earlier` finds now.
 
         Returns:
             The checkpoint to go on from; None = from the beginning.
 
         Raises:
-            InputError: when the folder holds a run and neither is asked for, both are, or every checkpoint is damaged.
+            InputError: when the folder holds a run and neither is asked for, both are, every checkpoint is damaged, or
+                a later one is a folder.
         """
         self.check(resume=resume, overwrite=overwrite)
         if not _first_process():
@@ -97,9 +109,20 @@ class RunFolder:
         if resume:
             return self._last_good()
         if self._holds_run():
-            for old in (self.checkpoints, self.best, self.curves, self.path / "tensorboard"):
+            for old in self.earlier() if earlier is None else earlier:
                 _remove(old)
         return None
+
+    def check_trained(self, trainer: Trainer) -> None:
+        """Refuse to call a run finished that took no step.
+
+        Raises:
+            InputError: when there was none to take, or no model is left.
+        """
+        limits = {name: getattr(trainer, name) for name in ("max_epochs", "max_steps", "limit_train_batches")}
+        if 0 in limits.values() or (trainer.is_global_zero and not self.best.is_dir()):
+            given = ", ".join(f"trainer.{name}={value}" for name, value in limits.items())
+            raise InputError(f"nothing was trained: {given} leave no step to take; raise what is too low")
 
     def callbacks(self) -> list[Callback]:
         """Random state, best model, checkpoints: what a run needs to be resumed."""
@@ -136,6 +159,29 @@ class RunFolder:
         if checkpoint is None:
             log.warning("no checkpoint in %s yet: starting from the beginning", self.checkpoints)
         return checkpoint
+
+
+class Beginning(Callback):
+    """Change the run's folder once training starts: data, model and checkpoint are known to fit each other by then.
+
+    An earlier run that is to be overwritten is lost no sooner. Give it before callbacks that write.
+
+    Args:
+        folder: of the run.
+        begin: makes it ready; called in every process. None = it is.
+        config: gives the content of ``config.yaml``.
+    """
+
+    def __init__(self, folder: Path, begin: Callable[[], object] | None, config: Callable[[], str]) -> None:
+        self.path, self.begin, self.config = folder / "config.yaml", begin, config
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the folder ready, and say in it what the run is."""
+        if self.begin is not None:
+            self.begin()
+        if trainer.is_global_zero:
+            with atomic_file(self.path) as temporary:
+                temporary.write_text(self.config(), encoding="utf-8")
 
 
 def _first_process() -> bool:

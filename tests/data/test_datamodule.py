@@ -213,8 +213,8 @@ def test_ready_lists_are_taken_as_they_are(tmp_path: Path) -> None:
     for made in (data.train_lists, data.validation_lists):
         assert made is not None
         assert [made[5, row] for row in range(3)] == lists
-    with pytest.raises(InputError, match="candidates, validation_queries: ready lists have their own"):
-        ListDataModule(ListsFile(file), candidates={}, validation_queries=2).prepare_lists()
+    with pytest.raises(InputError, match="teacher_scores: ready lists hold their own"):
+        ListDataModule(ListsFile(file), teacher_scores={}).prepare_lists()
 
 
 @pytest.mark.parametrize(

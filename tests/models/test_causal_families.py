@@ -73,7 +73,7 @@ def test_the_first_layers_alone_give_their_own_scores(layers: int, family: Path,
 def test_prompts_beyond_the_decoders_positions_are_cut_and_it_is_said_once(family: Path) -> None:
     model = CausalReranker.from_pretrained(family, template=SHORT, max_length=100, query_length=50)
     assert (model.tokenizer.max_length, model.tokenizer.query_length) == (POSITIONS, POSITIONS // 2)
-    with pytest.warns(UserWarning, match=r"1 of 2 prompts reach the decoder's 24 positions.*max_length=100"):
+    with pytest.warns(UserWarning, match=r"1 of 2 pairs were cut at the decoder's 24 positions.*max_length=100"):
         scores = model.score(QUERIES, DOCUMENTS)
     torch.testing.assert_close(scores, expected_scores(model, family, 3), atol=1e-5, rtol=0)
     torch.testing.assert_close(model.score(QUERIES, DOCUMENTS), scores)

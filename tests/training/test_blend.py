@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from rankgrad._checks import InputError
-from rankgrad.models import SparseEncoder
+from rankgrad.data import FeatureLists
+from rankgrad.models import FeatureRanker, SparseEncoder
 from rankgrad.training import blend_weights
 
 
@@ -51,6 +52,19 @@ def test_a_state_from_before_will_do() -> None:
     nn.init.constant_(trained[0].bias, 5.0)  # type: ignore[index, arg-type]
     blend_weights(trained, before)
     assert trained[0].bias.tolist() == [3.0, 3.0]  # type: ignore[index]
+
+
+def test_what_was_fitted_stays_as_it_is() -> None:
+    """A feature that never varies is divided by infinity; the start's transform may not even be fitted."""
+    trained = FeatureRanker(2)
+    before = {name: value.clone() for name, value in trained.state_dict().items()}
+    rows = torch.tensor([[1.0, 5.0], [3.0, 5.0]])
+    trained.fit_transform(rows)
+    buffers = {name: value.clone() for name, value in trained.named_buffers()}
+    for start in (before, {**before, **buffers}):
+        blend_weights(trained, start)
+        assert all(torch.equal(value, buffers[name]) for name, value in trained.named_buffers())
+        assert trained(FeatureLists(rows[None], torch.ones(1, 2, dtype=torch.bool))).isfinite().all()
 
 
 @pytest.mark.parametrize("other", [model(1.0, width=3), nn.Linear(2, 2)])

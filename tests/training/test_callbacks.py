@@ -89,6 +89,16 @@ def test_how_many_checkpoints_and_when(train, tmp_path: Path, every: int, keep: 
     assert [read_checkpoint(path)["global_step"] for path in reversed(paths)] == steps
 
 
+def test_a_run_that_ends_before_its_last_step_is_saved(train, tmp_path: Path, monkeypatch) -> None:
+    epoch = RunFolder(tmp_path / "epoch", tensorboard=False)
+    train(epoch, max_epochs=1, max_steps=99)
+    assert [path.name for path in checkpoints_in(epoch.checkpoints)] == ["step-00000006.ckpt"]
+    monkeypatch.setattr(Ranker, "on_train_batch_end", lambda self, *_: setattr(self.trainer, "should_stop", True))
+    stopped = RunFolder(tmp_path / "stopped", tensorboard=False)
+    train(stopped, max_epochs=-1, max_steps=99, limit_val_batches=0)
+    assert [path.name for path in checkpoints_in(stopped.checkpoints)] == ["step-00000001.ckpt"]
+
+
 @pytest.mark.parametrize("options", [{"every_n_steps": 0}, {"keep": 0}])
 def test_counts_below_one(tmp_path: Path, options: dict[str, int]) -> None:
     with pytest.raises(InputError, match="both must be 1 or more"):

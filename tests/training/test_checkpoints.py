@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from pytorch_lightning.strategies import DDPStrategy, FSDPStrategy, ModelParallelStrategy
 
 from rankgrad._checks import InputError
 from rankgrad.training.checkpoints import (
     SafeCheckpointIO,
+    check_one_file,
     checkpoint_path,
     checkpoints_in,
     last_good_checkpoint,
@@ -86,6 +88,24 @@ def test_all_damaged(tmp_path: Path) -> None:
     truncate(write(tmp_path, 3))
     with pytest.raises(InputError, match=r"every checkpoint in .* is damaged \(step-00000003\.ckpt\).*--overwrite"):
         last_good_checkpoint(tmp_path)
+
+
+def test_a_folder_is_not_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, 3)
+    path = checkpoint_path(tmp_path, 5)
+    path.mkdir()
+    for read, place in ((last_good_checkpoint, tmp_path), (read_checkpoint, path)):
+        with pytest.raises(InputError, match=r"step-00000005\.ckpt is a folder, .*: remove it .*--overwrite"):
+            read(place)
+
+
+def test_strategies_that_leave_weights_in_parts() -> None:
+    for strategy in (DDPStrategy(), ModelParallelStrategy(save_distributed_checkpoint=False)):
+        check_one_file(strategy)
+    with pytest.raises(InputError, match="set its save_distributed_checkpoint to false, as configs/"):
+        check_one_file(ModelParallelStrategy())
+    with pytest.raises(InputError, match=r"FSDPStrategy \(FSDP1\) .*: take FSDP2, as configs/trainer/fsdp\.yaml"):
+        check_one_file(FSDPStrategy())
 
 
 def test_latest_first(tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ def test_an_option_for_one_argument_keeps_the_others(short: list[str], capsys) -
     assert printed["model"]["model"]["init_args"]["head"] == "mean"
 
 
+PARTS = "pytorch_lightning.strategies.ModelParallelStrategy"
 MISTAKES = {
     "an unknown option": (["--model.learning_rat=1"], "learning_rat"),
     "a value of the wrong type": (["--model.learning_rate=fast"], "learning_rate"),
@@ -119,6 +120,18 @@ MISTAKES = {
     "data that is not there": (["--data.source.init_args.train={tmp}/no.jsonl"], "no.jsonl"),
     "a device that is not there": (["--trainer.accelerator=abacus"], "abacus"),
     "a metric that is not logged": (["--monitor=val/accuracy"], "val/accuracy"),
+    "no epoch": (
+        ["--trainer.max_epochs=0"],
+        "nothing was trained: trainer.max_epochs=0, trainer.max_steps=-1, trainer.",
+    ),
+    "an epoch that is too short": (
+        ["--trainer.val_check_interval=9"],
+        "val_check_interval=9: an epoch has 3 batches; give",
+    ),
+    "checkpoints in parts": (
+        [f"--trainer.strategy.class_path={PARTS}"],
+        "set its save_distributed_checkpoint to false",
+    ),
     "no configuration file": (["--config={tmp}/no.yaml"], "no.yaml"),
     "nothing after --config": (["--config"], "expected one argument"),
 }
@@ -197,6 +210,25 @@ def test_a_run_is_neither_replaced_nor_gone_on_with_unasked(short: list[str]) ->
     assert "head: mean" not in (run.path / "config.yaml").read_text()
     main([*short, "--overwrite"])
     assert run.curves.read_bytes() == curves
+
+
+def test_a_run_is_replaced_no_sooner_than_the_next_one_starts(short: list[str], tmp_path: Path) -> None:
+    def content() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+
+    short.append("--tensorboard=true")
+    run = main(short)
+    before = content()
+    for mistake in (f"--data.source.init_args.train={tmp_path}/no.jsonl", "--trainer.max_epochs=0"):
+        with pytest.raises((InputError, FileNotFoundError)):
+            main([*short, "--overwrite", mistake])
+        assert before.items() <= content().items()
+    main([*short, "--overwrite", "--seed_everything=9", "--trainer.limit_train_batches=1"])
+    after = content()
+    assert [path.name for path in checkpoints_in(run.checkpoints)] == ["step-00000001.ckpt"]
+    events = [{path for path in files if "tfevents" in path.name} for files in (before, after)]
+    assert len(events[1]) == 1
+    assert not events[0] & events[1]
 
 
 @pytest.mark.parametrize("option", ["--help", "--print_config"])

@@ -6,7 +6,7 @@ from torch import nn
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from rankgrad._checks import InputError
-from rankgrad.training.optim import learning_rate_factor, parameter_groups, set_learning_rates
+from rankgrad.training.optim import keep_own_rates, learning_rate_factor, parameter_groups, set_learning_rates
 
 
 class TwoParts(nn.Module):
@@ -93,3 +93,29 @@ def test_every_group_moves_by_its_own_peak() -> None:
     for factor in (0.5, 0.25):
         set_learning_rates(optimizer, factor)
         assert [group["lr"] for group in optimizer.param_groups] == [factor, factor, 5 * factor, 5 * factor]
+
+
+def optimizer_of(**options: float) -> torch.optim.AdamW:
+    groups = parameter_groups(TwoParts(), **{"learning_rate": 1.0, "weight_decay": 0.1, **options})
+    optimizer = torch.optim.AdamW(groups)
+    keep_own_rates(optimizer)
+    return optimizer
+
+
+def test_a_resumed_run_has_its_own_rates() -> None:
+    before, now = optimizer_of(), optimizer_of(learning_rate=0.5, weight_decay=0.2)
+    set_learning_rates(before, 0.25)
+    saved = before.state_dict()
+    now.load_state_dict(saved)
+    assert [(group["peak"], group["weight_decay"]) for group in now.param_groups] == [(0.5, 0.2), (0.5, 0.0)]
+    assert [group["lr"] for group in now.param_groups] == [0.25, 0.25], "until the next step sets it"
+    assert [group["peak"] for group in saved["param_groups"]] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "groups"), [({"head_learning_rate": 5.0}, "[1, 3, 1, 1]"), ({"weight_decay": 0.0}, "[6]")]
+)
+def test_a_state_of_other_groups(options: dict[str, float], groups: str) -> None:
+    with pytest.raises(InputError) as raised:
+        optimizer_of(**options).load_state_dict(optimizer_of().state_dict())
+    assert f"in groups of [2, 4], and this run in groups of {groups}: resume with head_l" in str(raised.value)

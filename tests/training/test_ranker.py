@@ -106,6 +106,11 @@ def test_rates_below_0(name: str) -> None:
         Ranker(Given(), SoftmaxLoss(), **{name: -1})
 
 
+def test_two_metrics_of_one_name() -> None:
+    with pytest.raises(InputError, match=r"^metrics: nDCG@10 is the name of two, .*: leave one of them out$"):
+        Ranker(Given(), SoftmaxLoss(), metrics=[NDCG(k=10, gain="linear"), NDCG(k=5), NDCG(k=10, gain="exp2")])
+
+
 class Inside(nn.Module):
     """A loss that Ranker does not know."""
 

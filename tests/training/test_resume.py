@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rankgrad._checks import InputError
 from rankgrad.data import epoch_loader
 from rankgrad.training import RunFolder, random_state, read_curves
 from rankgrad.training.checkpoints import checkpoints_in
@@ -77,3 +78,36 @@ def test_a_longer_run_goes_on_from_the_end(tmp_path: Path, train) -> None:
     train(whole, max_epochs=3, ranker={"decay": "constant", "warmup": 0})
     assert trainer.global_step == 18
     assert read_curves(run.curves) == read_curves(whole.curves)
+
+
+STEPS = {
+    "at the end of an epoch": (6, {}),
+    "within an epoch": (3, {}),
+    "before an epoch without validation": (6, {"check_val_every_n_epoch": 2}),
+    "by the last, smaller batch of gradients": (2, {"accumulate_grad_batches": 4}),
+}
+
+
+@pytest.mark.parametrize(("steps", "options"), STEPS.values(), ids=STEPS.keys())
+def test_a_longer_run_goes_on_from_the_last_step(tmp_path: Path, train, steps: int, options: dict) -> None:
+    options = {"max_epochs": -1, "ranker": {"decay": "constant", "warmup": 0}, **options}
+    run = RunFolder(tmp_path / "run", checkpoint_every=100, tensorboard=False)
+    train(run, max_steps=steps, **options)
+    assert [path.name for path in checkpoints_in(run.checkpoints)] == [f"step-{steps:08d}.ckpt"]
+    train(run, resume=True, max_steps=steps + 2, **options)
+    whole = RunFolder(tmp_path / "whole", checkpoint_every=100, tensorboard=False)
+    train(whole, max_steps=steps + 2, **options)
+    assert read_curves(run.curves) == read_curves(whole.curves)
+
+
+def test_another_rate_takes_effect(tmp_path: Path, train) -> None:
+    run = RunFolder(tmp_path, checkpoint_every=100, tensorboard=False)
+    constant = {"decay": "constant", "warmup": 0}
+    train(run, max_steps=2, limit_val_batches=0, ranker=constant)
+    changed = {"learning_rate": 0.25, "weight_decay": 0.5, **constant}
+    trainer = train(run, resume=True, max_steps=3, limit_val_batches=0, ranker=changed)
+    assert [group["weight_decay"] for group in trainer.optimizers[0].param_groups] == [0.5, 0.0]
+    rates = [float(row["train/learning_rate"]) for row in read_curves(run.curves)]
+    assert rates == pytest.approx([1e-3, 1e-3, 0.25])
+    with pytest.raises(InputError, match=r"in groups of \[\d+, \d+\], and this run in groups of \[\d+, \d+, \d"):
+        train(run, resume=True, max_steps=4, ranker={"head_learning_rate": 1e-4})

@@ -83,6 +83,16 @@ def test_overwriting_removes_the_run_and_nothing_else(used: RunFolder) -> None:
     assert left(used) == {"notes.txt"}
 
 
+def test_what_the_next_run_has_written_already_stays(used: RunFolder) -> None:
+    events = used.path / "tensorboard"
+    events.mkdir()
+    (events / "old").touch()
+    earlier = used.earlier()
+    (events / "new").touch()
+    used.begin(overwrite=True, earlier=earlier)
+    assert left(used) == {"notes.txt", "tensorboard/new"}
+
+
 def test_what_cannot_be_asked(used: RunFolder) -> None:
     with pytest.raises(InputError, match="choose one"):
         used.begin(resume=True, overwrite=True)
