@@ -10,7 +10,7 @@ from torch import nn
 
 from rankgrad._checks import InputError
 from rankgrad.models import _folder
-from rankgrad.models._dense_modules import TANH, read_layer, write_layer
+from rankgrad.models._dense_modules import TANH, read_layer, weights_at, write_layer
 from rankgrad.models._pooling_module import pooling_config, read_pooling
 from rankgrad.models._saved_modules import SavedModules
 from rankgrad.modules.pooled_classifier import PooledClassifier
@@ -119,9 +119,7 @@ def _dense(source: str, path: str) -> tuple[ProjectionLayer, str]:
 
 def _layer_norm(source: str, path: str) -> nn.LayerNorm:
     layer = nn.LayerNorm(int(_config(source, path, "dimension")["dimension"]))
-    where = _folder.fetch(source, f"{path}/{_WEIGHTS}")
-    if not where.is_file():
-        where = _folder.fetch(source, f"{path}/pytorch_model.bin")
+    where = weights_at(source, path)
     _folder.load_state(nn.ModuleDict({"norm": layer}), _folder.load_tensors(where), where)
     return layer
 

@@ -114,15 +114,20 @@ class RunFolder:
         return None
 
     def check_trained(self, trainer: Trainer) -> None:
-        """Refuse to call a run finished that took no step.
+        """Refuse to call a run finished that took no step, or left no model.
 
         Raises:
-            InputError: when there was none to take, or no model is left.
+            InputError: when there was no step to take, or no validation gave a number to choose a model by.
         """
         limits = {name: getattr(trainer, name) for name in ("max_epochs", "max_steps", "limit_train_batches")}
-        if 0 in limits.values() or (trainer.is_global_zero and not self.best.is_dir()):
+        if 0 in limits.values():
             given = ", ".join(f"trainer.{name}={value}" for name, value in limits.items())
             raise InputError(f"nothing was trained: {given} leave no step to take; raise what is too low")
+        if trainer.is_global_zero and not self.best.is_dir():
+            raise InputError(
+                f"{self.best} is not there: no validation gave a number to choose a model by; look at {self.curves}, "
+                f"and for the last weights in {self.checkpoints}"
+            )
 
     def callbacks(self) -> list[Callback]:
         """Random state, best model, checkpoints: what a run needs to be resumed."""

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -98,3 +100,15 @@ def test_what_cannot_be_asked(used: RunFolder) -> None:
         used.begin(resume=True, overwrite=True)
     with pytest.raises(InputError, match="is a file"):
         RunFolder(used.curves).begin()
+
+
+def test_a_run_without_a_model_is_told_from_one_without_a_step(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    trainer: Any = SimpleNamespace(max_epochs=1, max_steps=-1, limit_train_batches=1.0, is_global_zero=True)
+    with pytest.raises(InputError, match="best is not there: no validation gave a number"):
+        run.check_trained(trainer)
+    run.best.mkdir(parents=True)
+    run.check_trained(trainer)
+    trainer.limit_train_batches = 0
+    with pytest.raises(InputError, match=r"nothing was trained: .*limit_train_batches=0"):
+        run.check_trained(trainer)
